@@ -1,0 +1,1 @@
+"""Lunaria: an open, self-hosted platform that recognises faces."""
