@@ -1,0 +1,62 @@
+"""What surrounds every request: its id, its line in the log, its metrics."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from lunaria.http.request_id import HEADER, current_request_id, request_id
+
+log = structlog.get_logger("lunaria.access")
+
+Scope = Any
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+REQUESTS = Counter("lunaria_requests_total", "Requests answered", ["method", "status"])
+DURATION = Histogram("lunaria_request_seconds", "Time to answer a request", ["method"])
+
+_HEADER = HEADER.lower().encode()
+
+
+class RequestContext:
+    """Gives each request its Luna-Request-Id, returns it, and logs one structured line."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == _HEADER), None)
+        identifier = request_id(given.decode("latin-1") if given is not None else None)
+        status = 0
+        started = time.perf_counter()
+
+        async def send_with_id(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (HEADER.encode(), identifier.encode())]
+            await send(message)
+
+        token = current_request_id.set(identifier)
+        with structlog.contextvars.bound_contextvars(request_id=identifier):
+            try:
+                await self._application(scope, receive, send_with_id)
+            finally:
+                current_request_id.reset(token)
+                seconds = time.perf_counter() - started
+                REQUESTS.labels(scope["method"], status).inc()
+                DURATION.labels(scope["method"]).observe(seconds)
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    milliseconds=round(seconds * 1000, 2),
+                )
