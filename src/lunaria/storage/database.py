@@ -1,0 +1,194 @@
+"""The way to PostgreSQL: a bounded pool, transactions, and errors that tell a lost server from a wrong statement."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from sqlalchemy import event, exc, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from lunaria.storage.scope import Scope, ScopedConnection
+
+_UNAVAILABLE = (
+    OSError,  # refused, reset, socket file missing, time out
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,  # starting up or shutting down
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.ReadOnlySQLTransactionError,  # fail-over left us on a replica
+    asyncpg.InternalClientError,
+    exc.TimeoutError,  # no free connection in the pool
+)
+_JSON_DECODER = msgspec.json.Decoder()
+
+
+class DatabaseUnavailableError(Exception):
+    """The database cannot serve now: not reachable, restarting, out of connections or of room.
+
+    The cause is chained. When it arises in a commit, nobody knows whether the transaction happened; a caller that repeats must be
+    idempotent.
+    """
+
+
+class StatementTimeoutError(Exception):
+    """A statement ran longer than the limit and was cancelled; its transaction is rolled back."""
+
+
+class Database:
+    """The pool of connections to one PostgreSQL database. Make one per process, close it at the end.
+
+    `url` is a PostgreSQL URL as libpq reads it (`postgresql://user:password@host/name?sslmode=...`). At most `pool_size`
+    connections are open; who finds none free waits `pool_timeout` seconds. A statement is cancelled by the server after
+    `statement_timeout` seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 20,
+        pool_timeout: float = 10.0,
+        statement_timeout: float = 30.0,
+        connect_timeout: float = 10.0,
+    ) -> None:
+        self._url = plain_url(url)
+        self._statement_timeout = statement_timeout
+        self._connect_timeout = connect_timeout
+        self.engine: AsyncEngine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect_driver,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_timeout,
+            json_serializer=_encode_json,
+            json_deserializer=_JSON_DECODER.decode,
+        )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed_connection)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction: committed at the end, rolled back when the body raises.
+
+        Raises:
+            DatabaseUnavailableError, StatementTimeoutError: see there. Everything else passes as it is.
+        """
+        with _translated_errors():
+            async with self.engine.begin() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading: what it did is rolled back at the end. Raises as `transaction` does."""
+        with _translated_errors():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def scoped_transaction(self, scope: Scope) -> AsyncIterator[ScopedConnection]:
+        """`transaction` that only runs statements which are limited to the scope's account."""
+        async with self.transaction() as connection:
+            yield ScopedConnection(connection, scope)
+
+    @contextlib.asynccontextmanager
+    async def scoped_connect(self, scope: Scope) -> AsyncIterator[ScopedConnection]:
+        """`connect` that only runs statements which are limited to the scope's account."""
+        async with self.connect() as connection:
+            yield ScopedConnection(connection, scope)
+
+    async def ping(self) -> None:
+        """One round trip. Raises DatabaseUnavailableError when it fails."""
+        async with self.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self.engine.dispose()
+
+    async def _connect_driver(self) -> "asyncpg.Connection[asyncpg.Record]":
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            self._url,
+            timeout=self._connect_timeout,
+            # The server cancels first; this is for a server that no longer answers at all.
+            command_timeout=self._statement_timeout + 5,
+            server_settings={
+                "application_name": "lunaria",
+                "statement_timeout": str(int(self._statement_timeout * 1000)),
+                "idle_in_transaction_session_timeout": "60000",
+                "timezone": "UTC",
+                "jit": "off",
+            },
+        )
+        await connection.set_type_codec(
+            "uuid", schema="pg_catalog", encoder=_encode_uuid, decoder=_decode_uuid, format="binary"
+        )
+        return connection
+
+
+def plain_url(url: str) -> str:
+    """Drops a driver that SQLAlchemy's spelling of a URL names (`postgresql+asyncpg://`).
+
+    Raises:
+        ValueError: not a PostgreSQL URL. The message does not repeat it, as it may hold a password.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.partition("+")[0] not in ("postgresql", "postgres"):
+        raise ValueError("The database URL must begin with postgresql://")
+    return f"postgresql://{rest}"
+
+
+def _encode_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _encode_uuid(value: UUID | str) -> bytes:
+    return value.bytes if isinstance(value, UUID) else UUID(value).bytes
+
+
+def _decode_uuid(value: bytes) -> UUID:
+    return UUID(bytes=value)
+
+
+def _refuse_closed_connection(connection: Any, record: Any, proxy: Any) -> None:
+    """Lets the pool replace connections that the server has closed meanwhile, without a round trip on every use."""
+    if connection.driver_connection.is_closed():
+        raise exc.DisconnectionError("The server closed this connection")
+
+
+@contextlib.contextmanager
+def _translated_errors() -> Any:
+    try:
+        yield
+    except (DatabaseUnavailableError, StatementTimeoutError):
+        raise
+    except Exception as error:
+        translated = _translate(error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translate(error: Exception) -> Exception | None:
+    if isinstance(error, exc.DBAPIError):
+        original = _driver_error(error)
+        if isinstance(original, asyncpg.QueryCanceledError):
+            return StatementTimeoutError("A statement took too long and was cancelled")
+        if error.connection_invalidated or isinstance(original, (*_UNAVAILABLE, asyncpg.InterfaceError)):
+            return DatabaseUnavailableError(f"The database is not available: {type(original).__name__}")
+        return None
+    if isinstance(error, _UNAVAILABLE):
+        return DatabaseUnavailableError(f"The database is not available: {type(error).__name__}")
+    return None
+
+
+def _driver_error(error: exc.DBAPIError) -> BaseException | None:
+    """SQLAlchemy wraps asyncpg's error twice; the innermost says what happened."""
+    return error.orig.__cause__ or error.orig if error.orig else None
+
+
+__all__ = ["Database", "DatabaseUnavailableError", "StatementTimeoutError", "plain_url"]

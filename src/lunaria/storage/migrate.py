@@ -1,0 +1,80 @@
+"""Brings a database to the schema of this version of Lunaria."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from lunaria.storage.changes import discard_foreign_positions
+from lunaria.storage.database import plain_url
+
+# Any constant serves, as long as every version of Lunaria uses the same one.
+LOCK_KEY = 7_160_204_601
+_Result = TypeVar("_Result")
+
+
+class SchemaTooNewError(RuntimeError):
+    """The database was upgraded by a newer version of Lunaria; this one must not write to it."""
+
+
+def migration_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration; the folder lies in the package, so no file is needed."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def released_revisions() -> list[str]:
+    """All schema versions, oldest first."""
+    scripts = ScriptDirectory.from_config(migration_config())
+    return [script.revision for script in scripts.walk_revisions()][::-1]
+
+
+async def upgrade(url: str, revision: str = "head") -> None:
+    """Runs the missing migrations in one transaction. Several servers may call it at once: the first works, the others wait.
+
+    Raises:
+        SchemaTooNewError: the database knows a schema that this version does not.
+        OSError, asyncpg.PostgresError: the database cannot be reached or refuses.
+    """
+
+    def work(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        found = _current(connection)
+        if found is not None and found not in released_revisions():
+            raise SchemaTooNewError(f"The database has schema {found}, newest known here is {released_revisions()[-1]}")
+        command.upgrade(migration_config(connection), revision)
+        discard_foreign_positions(connection)
+
+    await _run(url, work)
+
+
+async def current(url: str) -> str | None:
+    """The database's schema version; None for an empty database. Raises as `upgrade` does."""
+    return await _run(url, _current)
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+async def _run(url: str, work: Callable[[Connection], _Result]) -> _Result:
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+        # No statement timeout: rebuilding an index of a large table takes its time.
+        return await asyncpg.connect(plain_url(url), timeout=30, server_settings={"timezone": "UTC"})
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,1 @@
+"""Alembic's folder: `versions` holds one module per released schema. `lunaria.storage.migrate` runs them."""

@@ -1,0 +1,250 @@
+"""The tables. Alembic's migrations make them; a test proves that both say the same.
+
+`info={"owner": ...}` names the table whose account owns the rows (see `scope`).
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import UserDefinedType
+
+BLOB_KINDS = ("face_sample", "body_sample", "image", "object")
+ACCOUNT_TYPES = ("user", "advanced_user", "admin")
+VISIBILITY_AREAS = ("account", "all")
+
+CODING_FLOAT16 = 0
+"""A unit vector of little-endian float16, made by our own networks."""
+CODING_CLIENT = 1
+"""The 8-bit coding of the API without its header, byte for byte as a client brought it."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class TransactionId(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id, which never wraps round."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **options: object) -> str:
+        return "xid8"
+
+
+def _time(name: str, *, nullable: bool = False) -> "Column[object]":
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _text(name: str) -> "Column[str]":
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _samples(name: str) -> "Column[object]":
+    return Column(name, ARRAY(Uuid), nullable=False, server_default=text("'{}'"))
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
+
+
+def _substring_index(table: str) -> Index:
+    """Trigrams for `ILIKE '%...%'`. Only where the extension pg_trgm may be created; without it such filters scan."""
+    return Index(
+        f"{table}_user_data_trgm", "user_data", postgresql_using="gin", postgresql_ops={"user_data": "gin_trgm_ops"}
+    )
+
+
+def _estimates() -> list["Column[object]"]:
+    """What attributes hold besides descriptors: the basic attributes, and the samples that all of it came from."""
+    return [
+        Column("age", SmallInteger),
+        Column("gender", SmallInteger),
+        Column("ethnicity", SmallInteger),
+        Column("has_basic", Boolean, nullable=False, server_default=text("false")),
+        _samples("descriptor_samples"),
+        _samples("basic_samples"),
+    ]
+
+
+def _descriptors(name: str, owner: str, key: str) -> Table:
+    """Descriptors by model version. `data` is `coding`'s bytes; `score` 0..1 is the usability, null when unknown."""
+    return Table(
+        name,
+        metadata,
+        Column(key, Uuid, ForeignKey(f"{owner}.{key}", ondelete="CASCADE"), nullable=False),
+        Column("version", Integer, nullable=False),
+        Column("coding", SmallInteger, nullable=False),
+        Column("data", LargeBinary, nullable=False),
+        Column("score", REAL),
+        PrimaryKeyConstraint(key, "version"),
+        CheckConstraint(f"coding IN ({CODING_FLOAT16}, {CODING_CLIENT})", name="coding"),
+    )
+
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),
+    Column("login", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("account_type", Text, nullable=False),
+    _text("description"),
+    _time("create_time"),
+    _time("last_update_time"),
+    UniqueConstraint("login"),
+    _one_of("account_type", ACCOUNT_TYPES),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_id", Uuid, primary_key=True),
+    Column("account_id", Uuid, ForeignKey("accounts.account_id", ondelete="CASCADE"), nullable=False),
+    Column("token", Text, nullable=False),
+    _text("description"),
+    _time("expiration_time", nullable=True),
+    Column("expiration_text", Text),
+    Column("permissions", JSONB, nullable=False),
+    Column("visibility_area", Text, nullable=False),
+    _time("create_time"),
+    _time("last_update_time"),
+    _one_of("visibility_area", VISIBILITY_AREAS),
+    Index(None, "account_id", "create_time"),
+    Index(None, "create_time"),
+)
+"""`expiration_text` is the time as the client wrote it, which its token repeats; `expiration_time` is for comparing."""
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("blob_id", Uuid, nullable=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("meta", JSONB, nullable=False, server_default=text("'{}'")),
+    _time("create_time"),
+    PrimaryKeyConstraint("kind", "blob_id"),
+    _one_of("kind", BLOB_KINDS),
+    CheckConstraint("size >= 0", name="size"),
+    Index(None, "account_id", "kind", "create_time"),
+)
+
+attributes = Table(
+    "attributes",
+    metadata,
+    Column("attribute_id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    _time("create_time"),
+    _time("expires_at"),
+    *_estimates(),
+    Index(None, "expires_at"),
+    Index(None, "account_id"),
+)
+attribute_descriptors = _descriptors("attribute_descriptors", "attributes", "attribute_id")
+attribute_descriptors.info["owner"] = "attributes"
+
+faces = Table(
+    "faces",
+    metadata,
+    Column("face_id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("event_id", Uuid),
+    _text("user_data"),
+    _time("create_time"),
+    _text("external_id"),
+    _text("avatar"),
+    Index(None, "account_id", "create_time", "face_id"),
+    Index(None, "account_id", "face_id"),
+    Index(None, "create_time", "face_id"),
+    Index(None, "external_id", postgresql_where=text("external_id <> ''")),
+    Index(None, "event_id", postgresql_where=text("event_id IS NOT NULL")),
+    _substring_index("faces"),
+)
+
+face_attributes = Table(
+    "face_attributes",
+    metadata,
+    Column("face_id", Uuid, ForeignKey("faces.face_id", ondelete="CASCADE"), primary_key=True),
+    _time("create_time"),
+    Column("source_attribute_id", Uuid),
+    *_estimates(),
+    UniqueConstraint("source_attribute_id"),
+    info={"owner": "faces"},
+)
+"""`source_attribute_id` is the temporary attribute that this was copied from: one can serve one face only."""
+
+face_descriptors = _descriptors("face_descriptors", "faces", "face_id")
+face_descriptors.info["owner"] = "faces"
+
+lists = Table(
+    "lists",
+    metadata,
+    Column("list_id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    _text("user_data"),
+    _time("create_time"),
+    _time("last_update_time"),
+    Index(None, "account_id", "create_time", "list_id"),
+    Index(None, "create_time", "list_id"),
+    Index(None, "last_update_time"),
+    Index(None, "user_data"),
+    _substring_index("lists"),
+)
+
+list_faces = Table(
+    "list_faces",
+    metadata,
+    Column("list_id", Uuid, ForeignKey("lists.list_id", ondelete="CASCADE"), nullable=False),
+    Column("face_id", Uuid, ForeignKey("faces.face_id", ondelete="CASCADE"), nullable=False),
+    Column("link_time", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    PrimaryKeyConstraint("list_id", "face_id"),
+    Index(None, "face_id"),
+    info={"owner": "lists"},
+)
+
+face_changes = Table(
+    "face_changes",
+    metadata,
+    Column("sequence", BigInteger, Identity(always=True), primary_key=True),
+    Column("transaction_id", TransactionId, nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("face_id", Uuid, nullable=False),
+    Index(None, "transaction_id"),
+)
+"""Every face that a transaction touched, written by triggers. See `changes` for how to follow it."""
+
+database_settings = Table(
+    "database_settings",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", JSONB, nullable=False),
+)
+
+FOLLOWED_TABLES = ("faces", "face_attributes", "face_descriptors", "list_faces")
+"""The tables whose changes triggers write to `face_changes`."""

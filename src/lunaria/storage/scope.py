@@ -1,0 +1,152 @@
+"""Account isolation: the one helper that every query of an account's data goes through.
+
+A store gets a `ScopedConnection`, which refuses a statement that reads, changes or deletes owned rows without having been
+limited by `scoped`. So a forgotten condition is an error in the first test that runs the statement, not a leak. A table that
+occurs twice in one statement (aliases) must be limited by its writer each time; one limit satisfies the check.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Alias, ColumnClause, CursorResult, Delete, FromClause, Insert, Select, Table, Update, select
+from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.elements import ClauseElement, ColumnElement
+
+_MARK = "lunaria_scoped_tables"
+_ACCOUNT_PARAMETER = re.compile(r"account_id(_m\d+)?")
+_Limited = TypeVar("_Limited", Select[Any], Update, Delete)
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose rows may be touched: one account's, or, with None, everybody's (the admin's and the system's view)."""
+
+    account_id: UUID | None
+
+
+EVERYTHING = Scope(None)
+
+
+class UnscopedStatementError(RuntimeError):
+    """A statement touches an account's data without being limited to a scope: a defect in our code."""
+
+
+def scoped(statement: _Limited, table: FromClause, scope: Scope) -> _Limited:
+    """Limits the rows of `table` (or of an alias of it) in the statement to the scope's account, and notes that this was done.
+
+    Rows without an `account_id` of their own (links, descriptors) are limited by the row that they hang from. Call it once for each
+    owned table of a statement.
+
+    Raises:
+        ValueError: the table's rows belong to no account.
+    """
+    base, owner = _base_table(table), owner_of(table)
+    if base is None or owner is None:
+        raise ValueError(f"The rows of {table} belong to no account")
+    if scope.account_id is not None:
+        if owner is base:
+            condition: ColumnElement[bool] = table.c.account_id == scope.account_id
+        else:
+            (key,) = owner.primary_key.columns
+            condition = table.c[key.name].in_(select(key).where(owner.c.account_id == scope.account_id))
+        statement = statement.where(condition)
+    done = statement.get_execution_options().get(_MARK, frozenset())
+    return statement.execution_options(**{_MARK: done | {base.name, owner.name}})
+
+
+def select_owned(table: Table, scope: Scope) -> Select[Any]:
+    """`SELECT` of all columns of a table's rows within the scope."""
+    return scoped(select(table), table, scope)
+
+
+def owner_of(table: FromClause) -> Table | None:
+    """The table whose `account_id` decides about the rows: itself, the one that they hang from, or None (nobody's)."""
+    base = _base_table(table)
+    if base is None or "account_id" in base.c:
+        return base
+    owner = base.info.get("owner")
+    return base.metadata.tables[owner] if owner else None
+
+
+class ScopedConnection:
+    """A connection in the hands of a store: knows the scope, runs nothing that ignores it."""
+
+    def __init__(self, connection: AsyncConnection, scope: Scope) -> None:
+        self._connection = connection
+        self.scope = scope
+
+    async def execute(self, statement: Executable, parameters: Parameters | None = None) -> CursorResult[Any]:
+        """Runs the statement. Raises UnscopedStatementError when it could touch another account's rows."""
+        refuse_unscoped(statement, parameters, self.scope)
+        return await self._connection.execute(statement, parameters)
+
+    def select_owned(self, table: Table) -> Select[Any]:
+        """See `select_owned`."""
+        return select_owned(table, self.scope)
+
+    def scoped(self, statement: _Limited, table: FromClause) -> _Limited:
+        """See `scoped`."""
+        return scoped(statement, table, self.scope)
+
+
+def refuse_unscoped(statement: Executable, parameters: Parameters | None, scope: Scope) -> None:
+    """Raises UnscopedStatementError when an owned table of the statement has not gone through `scoped`.
+
+    New rows must carry the scope's account. New rows that hang from another row are free, as the store has found that row within
+    the scope. Raw SQL is refused, as nobody can look into it.
+    """
+    looked_at: Executable | None = statement
+    if isinstance(statement, Insert):
+        _refuse_foreign_rows(statement, parameters, scope)
+        looked_at = statement.select
+    elif not isinstance(statement, Select | Update | Delete):
+        raise UnscopedStatementError(f"A {type(statement).__name__} cannot be limited to an account")
+    if not isinstance(looked_at, ClauseElement):
+        return
+    touched: set[str] = set()
+    limited: set[str] = set()
+    for element in visitors.iterate(looked_at):
+        touched.update(table.name for table in _tables_of(element) if owner_of(table) is not None)
+        if isinstance(element, Select | Update | Delete):
+            limited |= element.get_execution_options().get(_MARK, frozenset())
+    if touched - limited:
+        raise UnscopedStatementError(f"Not limited to an account: {', '.join(sorted(touched - limited))}")
+
+
+def _refuse_foreign_rows(statement: Insert, parameters: Parameters | None, scope: Scope) -> None:
+    table = statement.table
+    if scope.account_id is None or "account_id" not in table.c:
+        return
+    if isinstance(statement._post_values_clause, OnConflictDoUpdate):
+        raise UnscopedStatementError(f"ON CONFLICT DO UPDATE could change another account's row of {table.name}")
+    if statement.select is not None:
+        raise UnscopedStatementError(f"New rows of {table.name} from a SELECT could belong to another account")
+    rows: Sequence[Mapping[str, Any]]
+    if parameters:
+        rows = [parameters] if isinstance(parameters, Mapping) else parameters
+        given = [row.get("account_id") for row in rows]
+    else:
+        values = statement.compile().params
+        given = [value for name, value in values.items() if _ACCOUNT_PARAMETER.fullmatch(name)]
+    if not given or any(account != scope.account_id for account in given):
+        raise UnscopedStatementError(f"New rows of {table.name} must carry the scope's account")
+
+
+def _tables_of(element: Any) -> Iterator[Table]:
+    source = element.table if isinstance(element, ColumnClause | Update | Delete) else element
+    base = _base_table(source)
+    if base is not None:
+        yield base
+
+
+def _base_table(source: Any) -> Table | None:
+    while isinstance(source, Alias):
+        source = source.element
+    return source if isinstance(source, Table) else None
