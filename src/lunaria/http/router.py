@@ -211,7 +211,9 @@ def _encode(declared: Operation, request: AnyRequest, reply: Reply) -> Response[
     elif reply.body is None:
         data, kind = b"", JSON
     elif declared.msgpack_reply and _prefers_msgpack(request.headers.get("accept")):
-        data, kind = msgspec.msgpack.encode(reply.body), MSGPACK
+        # times and ids stay text, as in JSON; only bytes gain from MessagePack
+        plain = msgspec.to_builtins(reply.body, builtin_types=(bytes,))
+        data, kind = msgspec.msgpack.encode(plain), MSGPACK
     else:
         data, kind = msgspec.json.encode(reply.body), JSON
     return _response(reply.status, data, kind, dict(reply.headers))
