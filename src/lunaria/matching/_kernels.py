@@ -47,6 +47,10 @@ class Codes(NamedTuple):
     residual: NDArray[np.float32]
     norm: NDArray[np.float64]
 
+    def part(self, places: "slice | NDArray[np.intp]") -> "Codes":
+        """The vectors at `places`; a view when that is a slice."""
+        return Codes(self.codes[places], self.scale[places], self.residual[places], self.norm[places])
+
 
 def require_length(vectors: NDArray[np.float16] | NDArray[np.float32]) -> None:
     """Raise ValueError for a vector (of n, D) that is not finite or is all zeros."""
@@ -66,10 +70,7 @@ def encode(vectors: NDArray[np.float32]) -> Codes:
     step = max(1, _ELEMENTS // dimension)
     for start in range(0, count, step):
         part = slice(start, start + step)
-        _encode(
-            vectors[part],
-            Codes(coded.codes[part], coded.scale[part], coded.residual[part], coded.norm[part]),
-        )
+        _encode(vectors[part], coded.part(part))
     return coded
 
 

@@ -220,7 +220,7 @@ class Gallery:
             with self._writer:
                 for block, local, places in self._by_block(rows[part], create=True):
                     with block.lock.alone():
-                        block.write(local, chosen[places], Codes(*(field[places] for field in coded)))
+                        block.write(local, chosen[places], coded.part(places))
 
     def remove(self, rows: NDArray[np.int32]) -> None:
         """Forget the descriptors of `rows` (n,); a row without one is left as it is."""
