@@ -1,0 +1,244 @@
+"""Where the faces are: YuNet at two scales, and in four orientations when nothing stands upright.
+
+YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) finds faces from about 12 pixels of its input
+and loses those that are large in it, hence a second, small scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lunaria.vision.geometry import Pixels, Points, overlap, suppress_overlaps
+from lunaria.vision.runtime import InferenceSession
+
+SCORE_THRESHOLD = 0.6
+ONE_SCALE_OVERLAP = 0.3
+MERGED_OVERLAP = 0.4
+
+LARGE_SIDE = 640
+SMALL_SIDE = 240
+NATIVE_SIDE = 400
+LARGEST_SIDE = 1920
+SMALLEST_FACE_IN_INPUT = 12
+
+BOX_INPUT_SIDE = 320
+BOX_MARGIN = 2.5
+BOX_OVERLAP = 0.2
+
+_STRIDES = (8, 16, 32)
+_SIZE_MULTIPLE = 32
+_TURNS = {
+    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_CLOCKWISE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """N faces in pixels of the image, best score first.
+
+    `boxes` (N, 4): x1, y1, x2, y2, possibly reaching over the border; `scores` (N,) 0..1; `points` (N, 5, 2): the eye
+    on the left and on the right of an upright picture, nose tip, mouth corners; `turns` (N,): by how many degrees (0,
+    90, 180, 270) the face is turned clockwise as seen.
+    """
+
+    boxes: Points
+    scores: Points
+    points: Points
+    turns: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, index: Any) -> Detections:
+        """The faces at these indices."""
+        return Detections(self.boxes[index], self.scores[index], self.points[index], self.turns[index])
+
+    def moved(self, scale: float, shift: Points) -> Detections:
+        """Coordinates times `scale` plus `shift`."""
+        return Detections(self.boxes * scale + np.tile(shift, 2), self.scores, self.points * scale + shift, self.turns)
+
+
+def no_detections() -> Detections:
+    """Zero faces."""
+    return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)), np.zeros(0, np.int64))
+
+
+class FaceDetector:
+    """Finds faces with a YuNet network that takes any size. Thread-safe.
+
+    `minimum_face_size`: faces at least this many pixels wide and high in the image shall be found; it sets the large
+    scale. None: long side 640, so from 1/53 of the long side of the image.
+    """
+
+    def __init__(
+        self,
+        session: InferenceSession,
+        *,
+        score_threshold: float = SCORE_THRESHOLD,
+        minimum_face_size: int | None = None,
+    ) -> None:
+        self._session = session
+        self._input = session.inputs[0]
+        self._threshold = score_threshold
+        self._minimum_face_size = minimum_face_size
+
+    def detect(self, pixels: Pixels) -> Detections:
+        """All faces of an RGB image (H, W, 3)."""
+        found = self._merge([self._at_side(pixels, side) for side in self._sides(max(pixels.shape[:2]))])
+        return found if len(found) else self._turned(pixels)
+
+    def detect_in_box(self, pixels: Pixels, box: Points) -> Detections:
+        """The face that a given box x1, y1, x2, y2 is meant to hold: zero or one detection."""
+        side = max(box[2] - box[0], box[3] - box[1]) * BOX_MARGIN
+        corner = np.round((box[:2] + box[2:]) / 2 - side / 2)
+        region = _region(pixels, corner, round(side))
+        if region.size == 0:
+            return no_detections()
+        scale = BOX_INPUT_SIDE / region.shape[0]
+        square = (BOX_INPUT_SIDE, BOX_INPUT_SIDE)
+        small = np.asarray(cv2.resize(region, square, interpolation=_interpolation(scale)), np.uint8)
+        found = self._run(small)
+        if not len(_matching(found.moved(1 / scale, corner), box)):
+            found = self._turned(small)
+        candidates = _matching(found.moved(1 / scale, corner), box)
+        if not len(candidates):
+            return candidates
+        return candidates.take([int(np.argmax(overlap(candidates.boxes, box) * candidates.scores))])
+
+    def _sides(self, long_side: int) -> list[int]:
+        """Long sides of the network's input for an image with this long side."""
+        if long_side <= NATIVE_SIDE:
+            large = long_side
+        elif self._minimum_face_size is None:
+            large = min(long_side, LARGE_SIDE)
+        else:
+            wanted = round(long_side * SMALLEST_FACE_IN_INPUT / self._minimum_face_size)
+            large = min(long_side, LARGEST_SIDE, max(wanted, SMALL_SIDE))
+        return [large, SMALL_SIDE] if large > SMALL_SIDE else [large]
+
+    def _at_side(self, pixels: Pixels, side: int) -> Detections:
+        height, width = pixels.shape[:2]
+        scale = side / max(height, width)
+        if scale == 1:
+            return self._run(pixels)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = np.asarray(cv2.resize(pixels, size, interpolation=_interpolation(scale)), np.uint8)
+        return self._run(small).moved(1 / scale, np.zeros(2))
+
+    def _turned(self, pixels: Pixels) -> Detections:
+        """Faces of a photo that lies on its side or head: of the three turns the one with the highest sum of scores."""
+        height, width = pixels.shape[:2]
+        side = min(max(height, width), LARGE_SIDE)
+        scale = side / max(height, width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = np.asarray(cv2.resize(pixels, size, interpolation=_interpolation(scale)), np.uint8)
+        best = no_detections()
+        for degrees, code in _TURNS.items():
+            turned = np.asarray(cv2.rotate(small, code), np.uint8)
+            found = self._merge([self._at_side(turned, each) for each in self._sides(max(turned.shape[:2]))])
+            if found.scores.sum() > best.scores.sum():
+                best = _turn_back(found, degrees, size)
+        return best.moved(1 / scale, np.zeros(2))
+
+    def _merge(self, parts: list[Detections]) -> Detections:
+        merged = Detections(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.points for part in parts]),
+            np.concatenate([part.turns for part in parts]),
+        )
+        return merged.take(suppress_overlaps(merged.boxes, merged.scores, MERGED_OVERLAP))
+
+    def _run(self, pixels: Pixels) -> Detections:
+        height, width = pixels.shape[:2]
+        rows, columns = (-(-length // _SIZE_MULTIPLE) * _SIZE_MULTIPLE for length in (height, width))
+        tensor = np.zeros((1, 3, rows, columns), np.float32)
+        tensor[0, :, :height, :width] = pixels.transpose(2, 0, 1)[::-1]
+        outputs = list(self._session.run({self._input: tensor}).values())
+        found = _read_outputs(outputs, rows, columns, self._threshold)
+        return found.take(suppress_overlaps(found.boxes, found.scores, ONE_SCALE_OVERLAP))
+
+
+@lru_cache(maxsize=256)
+def _grid(rows: int, columns: int) -> tuple[Points, Points]:
+    """Column and row (cells, 2) and stride (cells,) of every cell of all three strides, in the order of the outputs."""
+    cells, strides = [], []
+    for stride in _STRIDES:
+        row, column = np.mgrid[0 : rows // stride, 0 : columns // stride]
+        cells.append(np.stack([column.ravel(), row.ravel()], axis=1))
+        strides.append(np.full(row.size, stride))
+    return np.concatenate(cells).astype(np.float64), np.concatenate(strides).astype(np.float64)
+
+
+def _read_outputs(outputs: list[NDArray[Any]], rows: int, columns: int, threshold: float) -> Detections:
+    """Faces from the twelve outputs: class, objectness, box and points, each for the strides 8, 16 and 32."""
+    classes, objects = (
+        np.clip(np.concatenate([part.reshape(-1) for part in outputs[start : start + 3]]), 0, 1) for start in (0, 3)
+    )
+    scores = np.sqrt(classes * objects)
+    chosen = np.flatnonzero(scores >= threshold)
+    if not len(chosen):
+        return no_detections()
+    boxes = np.concatenate([part.reshape(-1, 4) for part in outputs[6:9]])[chosen].astype(np.float64)
+    points = np.concatenate([part.reshape(-1, 5, 2) for part in outputs[9:12]])[chosen].astype(np.float64)
+    all_cells, all_strides = _grid(rows, columns)
+    cells, strides = all_cells[chosen], all_strides[chosen, None]
+    centres = (cells + boxes[:, :2]) * strides
+    sizes = np.exp(np.minimum(boxes[:, 2:], 10)) * strides
+    return Detections(
+        np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1),
+        scores[chosen].astype(np.float64),
+        (points + cells[:, None, :]) * strides[:, :, None],
+        np.zeros(len(chosen), np.int64),
+    )
+
+
+def _turn_back(found: Detections, degrees: int, size: tuple[int, int]) -> Detections:
+    """Map what was found in an image turned counter-clockwise by `degrees` to the unturned one of `size` (w, h)."""
+    width, height = size
+
+    def back(points: Points) -> Points:
+        x, y = points[..., 0], points[..., 1]
+        if degrees == 90:
+            x, y = width - y, x
+        elif degrees == 180:
+            x, y = width - x, height - y
+        else:
+            x, y = y, height - x
+        return np.stack([x, y], axis=-1)
+
+    first, second = back(found.boxes[:, :2]), back(found.boxes[:, 2:])
+    boxes = np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=1)
+    return Detections(boxes, found.scores, back(found.points), np.full(len(found), degrees))
+
+
+def _region(pixels: Pixels, corner: Points, side: int) -> Pixels:
+    """The square of the image from `corner`, black where it reaches over the border; empty when it misses the image."""
+    height, width = pixels.shape[:2]
+    left, top = int(corner[0]), int(corner[1])
+    inside = pixels[max(0, top) : max(0, min(height, top + side)), max(0, left) : max(0, min(width, left + side))]
+    if inside.size == 0 or side < 1:
+        return np.zeros((0, 0, 3), np.uint8)
+    square = np.zeros((side, side, 3), np.uint8)
+    y, x = max(0, -top), max(0, -left)
+    square[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return square
+
+
+def _matching(found: Detections, box: Points) -> Detections:
+    """Detections that are about the given box: they overlap it and their centre lies in it."""
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    inside = ((centres >= box[:2]) & (centres <= box[2:])).all(axis=1)
+    return found.take(np.flatnonzero(inside & (overlap(found.boxes, box) >= BOX_OVERLAP)))
+
+
+def _interpolation(scale: float) -> int:
+    return int(cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

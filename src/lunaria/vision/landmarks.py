@@ -1,0 +1,112 @@
+"""68 landmarks (iBUG order) and the roll of a face, by a small network on a grey crop that is run three times.
+
+Every pass crops the face upright by the roll and the centre that the pass before found. On faces tilted by 0 to 45
+degrees this keeps the descriptor within 0.002 of its upright cosine, while YuNet's own points lose 0.6 at 45 degrees.
+Mean error on 43 faces of dlib's group photographs: 4.0 % of the distance of the outer eye corners.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from lunaria.vision.faces import Detections
+from lunaria.vision.geometry import Pixels, Points, crop, square_transform, transform
+from lunaria.vision.runtime import InferenceSession
+
+INPUT_SIDE = 64
+PASSES = 3
+BATCH = 32
+
+DISAGREEMENT_LIMIT = 0.4
+SMALL_ROLL = 15.0
+
+_LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)
+_NOSE_TIP, _LEFT_MOUTH, _RIGHT_MOUTH = 30, 48, 54
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """Of one face, in pixels of the image. `roll`: degrees clockwise as seen, -180..180.
+
+    `points5`: the eyes, nose tip and mouth corners, "left" being the left side of the upright picture; `points68` in
+    iBUG order. They stem from the same network unless the detector's five points had to be kept.
+    """
+
+    points5: Points
+    points68: Points
+    roll: float
+
+
+class LandmarkNetwork:
+    """Places 68 landmarks. Thread-safe."""
+
+    def __init__(self, session: InferenceSession) -> None:
+        self._session = session
+        self._input = session.inputs[0]
+
+    def locate(self, pixels: Pixels, faces: Detections) -> list[Landmarks]:
+        """Landmarks of each detected face of an RGB image (H, W, 3)."""
+        centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
+        sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, initial=0)
+        points68, rolls = self.refine(pixels, centres, sides, faces.turns.astype(np.float64))
+        return [
+            Landmarks(_agreed(five_points(points), detected, roll), points, roll)
+            for points, detected, roll in zip(points68, faces.points, rolls.tolist(), strict=True)
+        ]
+
+    def refine(self, pixels: Pixels, centres: Points, sides: Points, rolls: Points) -> tuple[Points, Points]:
+        """Points (N, 68, 2) and rolls (N,) of faces in squares given by centre (N, 2), side (N,) and roll (N,)."""
+        points = np.zeros((len(sides), 68, 2))
+        for _ in range(PASSES):
+            points = self._one_pass(pixels, centres, sides, rolls)
+            rolls = np.array([roll_of(face) for face in points])
+            centres = (centres + (points.min(axis=1) + points.max(axis=1)) / 2) / 2
+        return points, rolls
+
+    def _one_pass(self, pixels: Pixels, centres: Points, sides: Points, rolls: Points) -> Points:
+        to_image = [
+            square_transform(centre, float(side), float(roll), INPUT_SIDE)
+            for centre, side, roll in zip(centres, sides, rolls, strict=True)
+        ]
+        points = np.zeros((len(to_image), 68, 2))
+        for start in range(0, len(to_image), BATCH):
+            part = to_image[start : start + BATCH]
+            crops = [cv2.cvtColor(crop(pixels, matrix, INPUT_SIDE, step=2.0), cv2.COLOR_RGB2GRAY) for matrix in part]
+            tensor = np.stack(crops)[:, None].astype(np.float32) / 255
+            output = next(iter(self._session.run({self._input: tensor}).values()))
+            relative = output.reshape(len(part), 68, 2).astype(np.float64) * INPUT_SIDE
+            for index, matrix in enumerate(part):
+                points[start + index] = transform(matrix, relative[index])
+        return points
+
+
+def five_points(points68: Points) -> Points:
+    """The centres of both eyes, the nose tip and the mouth corners (5, 2) of 68 landmarks."""
+    return np.stack(
+        [
+            points68[_LEFT_EYE].mean(axis=0),
+            points68[_RIGHT_EYE].mean(axis=0),
+            points68[_NOSE_TIP],
+            points68[_LEFT_MOUTH],
+            points68[_RIGHT_MOUTH],
+        ]
+    )
+
+
+def roll_of(points68: Points) -> float:
+    """Roll in degrees, clockwise as seen: the direction of the line of the eyes and of the mouth together."""
+    left_eye, right_eye, _, left_mouth, right_mouth = five_points(points68)
+    along = (right_eye - left_eye) + (right_mouth - left_mouth)
+    return float(np.degrees(np.arctan2(along[1], along[0])))
+
+
+def _agreed(points: Points, detected: Points, roll: float) -> Points:
+    """The network's five points, or the detector's when the two are far apart on a face that is hardly tilted."""
+    eyes = float(np.linalg.norm(detected[1] - detected[0]))
+    apart = float(np.linalg.norm(points - detected, axis=1).mean())
+    if abs(roll) < SMALL_ROLL and apart > DISAGREEMENT_LIMIT * eyes:
+        return detected
+    return points
