@@ -18,7 +18,7 @@ DATABASE_URL_VARIABLE = "LUNARIA_TEST_DATABASE_URL"
 
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
-    """A temporary folder that other accounts may enter: as root, PostgreSQL runs as one. (pytest's own have mode 0700.)"""
+    """A temporary folder that other accounts may enter (pytest's may not): root's PostgreSQL runs as another."""
     with tempfile.TemporaryDirectory(prefix="lunaria-test-") as name:
         folder = Path(name)
         folder.chmod(0o755)

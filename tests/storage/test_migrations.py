@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from lunaria.storage import migrate
 from lunaria.storage.database import Database
-from lunaria.storage.schema import FOLLOWED_TABLES, metadata
+from lunaria.storage.schema import metadata
 
 
 @pytest.fixture

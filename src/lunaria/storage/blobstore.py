@@ -1,17 +1,18 @@
 """Where the bytes of samples, images and objects lie: a local folder, or a bucket that speaks S3.
 
-A blob is stored whole under a key and never changed. Its record (owner, type, meta) is a row of the table `blobs`: write the blob first
-and the row second, delete the row first and the blob second, so that a row always has its blob.
+A blob is stored whole under a key and never changed. Its record (owner, type, meta) is a row of the table `blobs`:
+write the blob first and the row second, delete the row first and the blob second, so that a row always has its blob.
 """
 
 import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
 
@@ -20,6 +21,9 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from lunaria.storage.cluster import sync_folder
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
 
 _INCOMING = ".incoming"
 _ABANDONED_AFTER = 3600.0
@@ -30,15 +34,15 @@ class BlobNotFoundError(LookupError):
 
 
 class BlobStoreUnavailableError(Exception):
-    """The store cannot serve now: folder missing or full, bucket not reachable, credentials refused. The cause is chained."""
+    """The store cannot serve now: folder missing or full, bucket not reachable, credentials refused; see the cause."""
 
 
 @dataclass(frozen=True)
 class S3Options:
     """How to reach a bucket. Without keys the environment's usual sources apply (AWS_* variables, instance role).
 
-    `endpoint` is the URL of a server other than Amazon's; plain http must be its own scheme. `timeout` is in seconds for one
-    request; `retry_timeout` bounds all attempts together.
+    `endpoint` is the URL of a server other than Amazon's; plain http must be its own scheme. `timeout` is in seconds
+    for one request; `retry_timeout` bounds all attempts together.
     """
 
     endpoint: str | None = None
@@ -58,7 +62,8 @@ def blob_key(folder: str, blob_id: UUID) -> str:
 class BlobStore:
     """Stores blobs under keys. Made by `open_blob_store`.
 
-    Every method raises BlobStoreUnavailableError when the store fails, and ValueError for a key that leaves the store.
+    Every method raises BlobStoreUnavailableError when the store fails, and ValueError for a key that leaves the
+    store.
     """
 
     def __init__(self, store: ObjectStore, *, local_root: Path | None = None) -> None:
@@ -142,15 +147,16 @@ def open_blob_store(url: str, options: S3Options | None = None) -> BlobStore:
 
 
 def _open_bucket(bucket: str, prefix: str, options: S3Options) -> S3Store:
-    endpoint: Mapping[str, str] = {"endpoint": options.endpoint} if options.endpoint else {}
-    keys = {"access_key_id": options.access_key, "secret_access_key": options.secret_key}
+    config: S3Config = {"region": options.region, "virtual_hosted_style_request": False}
+    if options.endpoint:
+        config["endpoint"] = options.endpoint
+    if options.access_key and options.secret_key:
+        config["access_key_id"] = options.access_key
+        config["secret_access_key"] = options.secret_key
     return S3Store(
         bucket,
         prefix=prefix or None,
-        region=options.region,
-        **endpoint,
-        **{name: value for name, value in keys.items() if value},
-        virtual_hosted_style_request=False,
+        config=config,
         client_options={
             "allow_http": (options.endpoint or "").startswith("http://"),
             "timeout": timedelta(seconds=options.timeout),
@@ -161,7 +167,7 @@ def _open_bucket(bucket: str, prefix: str, options: S3Options) -> S3Store:
 
 
 def _check_key(key: str) -> None:
-    if not key or key.startswith(("/", ".")) or any(part in ("", ".", "..") for part in key.split("/")) or "\0" in key:
+    if key.startswith(".") or any(part in ("", ".", "..") for part in key.split("/")) or "\0" in key:
         raise ValueError(f"Not a blob key: {key!r}")
 
 
@@ -169,8 +175,8 @@ def _names_bucket(error: FileNotFoundError) -> bool:
     return "NoSuchBucket" in str(error)
 
 
-# obstore writes a folder's files by temporary file and rename, but syncs nothing to disk: after a loss of power an acknowledged blob could
-# be empty or gone. So the writing is our own.
+# obstore writes a folder's files by temporary file and rename, but syncs nothing to disk: after a loss of power an
+# acknowledged blob could be empty or gone. So the writing is our own.
 
 
 def _write_durably(root: Path, key: str, data: bytes) -> None:
@@ -204,7 +210,7 @@ def _make_folders(root: Path, folder: Path) -> list[Path]:
 
 
 def _sweep_incoming(root: Path) -> None:
-    """Removes half-written files of processes that were killed. Another living process may be writing the young ones."""
+    """Removes half-written files of processes that were killed. A living process may be writing young ones."""
     incoming = root / _INCOMING
     incoming.mkdir(mode=0o700, exist_ok=True)
     for file in incoming.iterdir():

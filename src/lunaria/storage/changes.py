@@ -1,8 +1,8 @@
 """The log of changed faces, which the matching index follows.
 
-Triggers write a row for every face whose record, attributes, descriptors or list links a transaction changes. Row numbers do not come in the
-order of commits, so a follower goes by transactions: everything below its position has been seen; all transactions that were running when
-it read last are at or above it.
+Triggers write a row for every face whose record, attributes, descriptors or list links a transaction changes. Row
+numbers do not come in the order of commits, so a follower goes by transactions: everything below its position has
+been seen; all transactions that were running when it read last are at or above it.
 """
 
 from dataclasses import dataclass
@@ -48,22 +48,22 @@ class FaceChanges:
 
 
 async def change_position(connection: AsyncConnection) -> int:
-    """The position of the transaction's (repeatable read) or statement's snapshot: all earlier transactions are visible."""
+    """The position of this statement's snapshot (or REPEATABLE READ transaction): all below it is visible."""
     return int((await connection.execute(_POSITION)).scalar_one())
 
 
 async def changes_since(connection: AsyncConnection, position: int) -> FaceChanges:
     """The faces that transactions at or above `position` touched, and the position to ask from next time.
 
-    Changes of transactions that ended between two questions may be told twice, never not at all. For the faces' rows read
-    them in the same REPEATABLE READ transaction or later.
+    Changes of transactions that ended between two questions may be told twice, never not at all. For the faces' rows
+    read them in the same REPEATABLE READ transaction or later.
     """
     new_position, pruned, face_ids = (await connection.execute(_CHANGES, {"position": str(position)})).one()
     return FaceChanges(new_position, None if position < pruned else face_ids)
 
 
 async def prune_face_changes(connection: AsyncConnection, keep: int) -> int:
-    """Deletes old entries, keeping at least the newest `keep`. Returns how many went. Followers that need them notice."""
+    """Deletes old entries, keeping the newest `keep`. Returns how many went. A follower that lags behind notices."""
     return (await connection.execute(_PRUNE, {"keep": keep})).rowcount
 
 
@@ -76,7 +76,7 @@ def discard_foreign_positions(connection: Connection) -> None:
         text(
             f"""
             SELECT greatest(
-                coalesce((SELECT transaction_id FROM face_changes ORDER BY transaction_id DESC LIMIT 1)::text::bigint, 0),
+                coalesce((SELECT transaction_id FROM face_changes ORDER BY 1 DESC LIMIT 1)::text::bigint, 0),
                 coalesce((SELECT (value #>> '{{}}')::bigint FROM database_settings WHERE key = '{_PRUNED}'), 0)
             ) > pg_current_xact_id()::text::bigint
             """  # noqa: S608

@@ -57,7 +57,7 @@ class ServerAccount:
     gid: int
 
 
-# --- binaries ---------------------------------------------------------------------------------------------------------
+# --- binaries ---
 
 
 def find_binaries(setting: Path | None = None, *, major: int | None = None) -> Binaries:
@@ -137,7 +137,7 @@ def _fingerprint(package: Path) -> str:
     return hashlib.sha256(f"{package}{stat.st_size}{stat.st_mtime_ns}".encode()).hexdigest()[:12]
 
 
-# --- account and folder -----------------------------------------------------------------------------------------------
+# --- account and folder ---
 
 
 def is_reachable(folder: Path, account: ServerAccount) -> bool:
@@ -156,9 +156,9 @@ def is_reachable(folder: Path, account: ServerAccount) -> bool:
 def locate_cluster(folder: Path) -> tuple[Path, ServerAccount | None]:
     """The cluster folder that belongs to `folder`, and the account that runs it (None: we ourselves).
 
-    Usually `folder/cluster`. When we are root and the server's account cannot reach that (a data folder in a home of mode
-    0700), a folder below /var/lib/lunaria-postgres instead; the file `cluster-location` in `folder` then names it. A cluster that
-    exists runs as its owner.
+    Usually `folder/cluster`. When we are root and the server's account cannot reach that (a data folder in a home of
+    mode 0700), a folder below /var/lib/lunaria-postgres instead; the file `cluster-location` in `folder` then names
+    it. A cluster that exists runs as its owner.
     """
     import pwd
 
@@ -170,8 +170,8 @@ def locate_cluster(folder: Path) -> tuple[Path, ServerAccount | None]:
             return cluster, None
         if os.geteuid() != 0 or owner == 0:
             raise EmbeddedPostgresError(
-                f"The cluster {cluster} belongs to user {owner}. It must belong to who runs Lunaria, or, when root runs it, "
-                "to an account other than root."
+                f"The cluster {cluster} belongs to user {owner}. It must belong to who runs Lunaria, "
+                "or, when root runs it, to an account other than root."
             )
         entry = pwd.getpwuid(owner)
         return cluster, ServerAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
@@ -219,7 +219,8 @@ def _dedicated_account() -> ServerAccount:
         failures.append(reply.stderr.strip())
     raise EmbeddedPostgresError(
         f"PostgreSQL refuses to run as root, and the account {ACCOUNT_NAME} could not be created "
-        f"({'; '.join(failures) or 'no useradd or adduser'}). Create it, run Lunaria as another user, or name the URL of a server."
+        f"({'; '.join(failures) or 'no useradd or adduser'}). "
+        "Create it, run Lunaria as another user, or name the URL of a running server."
     )
 
 
@@ -244,7 +245,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-# --- creation ---------------------------------------------------------------------------------------------------------
+# --- creation ---
 
 ACCESS_RULES = """\
 # Written by Lunaria. Nobody gets in without the password, not even the account that runs the server.
@@ -270,7 +271,8 @@ def create_cluster(cluster: Path, binaries: Binaries, account: ServerAccount | N
     if account:
         for path in (staging, password_file):
             os.chown(path, account.uid, account.gid)
-    # Byte order for sorting, Unicode for upper and lower case: needs no locale of the system and never changes with one.
+    # Byte order for sorting, Unicode for upper and lower case: needs no locale of the system and never changes with
+    # one.
     locale = (
         ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         if binaries.major >= 17
@@ -306,28 +308,32 @@ def _as_account(account: ServerAccount | None) -> dict[str, Any]:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment for the server's programs: nothing that could lead them elsewhere (PGDATA, PGPORT), no secrets."""
+    """The environment of the server's programs: nothing that leads them elsewhere (PGDATA, PGPORT), no secrets."""
     kept = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
     return {"LC_ALL": "C", **{name: os.environ[name] for name in kept if name in os.environ}}
 
 
-# --- what an earlier life left ----------------------------------------------------------------------------------------
+# --- what an earlier life left ---
 
 
 def server_processes(cluster: Path) -> list[int]:
     """The living PostgreSQL processes of this cluster: each has the cluster as its working directory.
 
-    A zombie has none, so it does not count. Linux only; elsewhere the answer is empty and PostgreSQL's own lock file decides.
+    A zombie has none, so it does not count. Linux only; elsewhere the answer is empty and PostgreSQL's own lock file
+    decides.
     """
     if sys.platform != "linux":
         return []
-    wanted = str(cluster.resolve())
+    wanted = cluster.resolve()
     found = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
         try:
-            if os.readlink(f"{entry.path}/cwd") == wanted and Path(f"{entry.path}/comm").read_text() == "postgres\n":
+            if (
+                Path(f"{entry.path}/cwd").readlink() == wanted
+                and Path(f"{entry.path}/comm").read_text() == "postgres\n"
+            ):
                 found.append(int(entry.name))
         except OSError:  # gone meanwhile, a zombie, or another user's
             continue
@@ -337,8 +343,8 @@ def server_processes(cluster: Path) -> list[int]:
 def clear_leftovers(cluster: Path, *, patience: float = 5.0) -> None:
     """Ends the server that an earlier supervisor left behind and removes lock files that would block the next one.
 
-    Only for the holder of the supervisor's lock: then every process of the cluster is an orphan, most often one that is
-    already shutting down. Backends that outlived their postmaster are ended as well; two servers must never share
+    Only for the holder of the supervisor's lock: then every process of the cluster is an orphan, most often one that
+    is already shutting down. Backends that outlived their postmaster are ended as well; two servers must never share
     a cluster.
     """
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, no choice
@@ -356,8 +362,8 @@ def clear_leftovers(cluster: Path, *, patience: float = 5.0) -> None:
             raise EmbeddedPostgresError(f"Processes of an earlier server still use {cluster} and cannot be ended")
     lock = cluster / "postmaster.pid"
     if sys.platform == "linux" and lock.exists():
-        # The number in it may meanwhile belong to a zombie or to a stranger (every container counts from 1 again), which
-        # PostgreSQL would take for a running server.
+        # The number in it may meanwhile belong to a zombie or to a stranger (every container counts from 1 again),
+        # which PostgreSQL would take for a running server.
         lock.unlink()
 
 

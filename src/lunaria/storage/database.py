@@ -30,8 +30,8 @@ _JSON_DECODER = msgspec.json.Decoder()
 class DatabaseUnavailableError(Exception):
     """The database cannot serve now: not reachable, restarting, out of connections or of room.
 
-    The cause is chained. When it arises in a commit, nobody knows whether the transaction happened; a caller that repeats must be
-    idempotent.
+    The cause is chained. When it arises in a commit, nobody knows whether the transaction happened; a caller that
+    repeats must be idempotent.
     """
 
 
@@ -42,9 +42,9 @@ class StatementTimeoutError(Exception):
 class Database:
     """The pool of connections to one PostgreSQL database. Make one per process, close it at the end.
 
-    `url` is a PostgreSQL URL as libpq reads it (`postgresql://user:password@host/name?sslmode=...`). At most `pool_size`
-    connections are open; who finds none free waits `pool_timeout` seconds. A statement is cancelled by the server after
-    `statement_timeout` seconds.
+    `url` is a PostgreSQL URL as libpq reads it (`postgresql://user:password@host/name?sslmode=...`). At most
+    `pool_size` connections are open; who finds none free waits `pool_timeout` seconds. A statement is cancelled by
+    the server after `statement_timeout` seconds.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """The embedded PostgreSQL server: started, watched, restarted and stopped by the process that uses it.
 
-One supervisor owns a folder (an advisory file lock that the kernel releases however we die). It makes the cluster once,
-runs the server as its direct child, restarts it when it dies, and takes it along when the supervisor itself dies.
+One supervisor owns a folder (an advisory file lock that the kernel releases however we die). It makes the cluster
+once, runs the server as its direct child, restarts it when it dies, and takes it along when the supervisor itself
+dies.
 """
 
 import asyncio
@@ -80,12 +81,12 @@ class ClusterInUseError(EmbeddedPostgresError):
 class EmbeddedPostgres:
     """A PostgreSQL server in a folder.
 
-    `folder` holds the cluster, the password (mode 0600), the log and the socket. `binaries` names the folder of the server's programs
-    when they should not be searched for. With `port` the server listens on that port of 127.0.0.1; otherwise on a unix
-    socket in the folder, or, when that path is too long for one, on a random port of 127.0.0.1.
+    `folder` holds the cluster, the password (mode 0600), the log and the socket. `binaries` names the folder of the
+    server's programs when they should not be searched for. With `port` the server listens on that port of 127.0.0.1;
+    otherwise on a unix socket in the folder, or, when that path is too long for one, on a random port of 127.0.0.1.
 
-    All methods block; call them through `asyncio.to_thread` where an event loop runs. The watching happens in a thread of
-    its own, which is also what the child is tied to: the kernel ends it when that thread ends.
+    All methods block; call them through `asyncio.to_thread` where an event loop runs. The watching happens in a
+    thread of its own, which is also what the child is tied to: the kernel ends it when that thread ends.
     """
 
     def __init__(self, folder: Path, *, binaries: Path | None = None, port: int | None = None) -> None:
@@ -157,7 +158,7 @@ class EmbeddedPostgres:
             file = self._folder / "url"
             return file.read_text().strip() if file.exists() else None
 
-    # --- the supervisor's thread --------------------------------------------------------------------------------------
+    # --- the supervisor's thread ---
 
     def _supervise(self, started: "Future[str]") -> None:
         try:
@@ -250,12 +251,12 @@ class EmbeddedPostgres:
         }
         identity = [str(account.uid), str(account.gid)] if account else ["-", "-"]
         arguments = ["-D", str(cluster), *(part for item in settings.items() for part in ("-c", "=".join(item)))]
+        launcher = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *identity]
         self._bound_log()
         with open(self.log_file, "ab", opener=_private_file) as log:
             log_start = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *identity]
-                + [str(binaries.postgres), *arguments],
+                [*launcher, str(binaries.postgres), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -334,7 +335,7 @@ class EmbeddedPostgres:
         if process.poll() is None:
             raise EmbeddedPostgresError(f"The server process {process.pid} cannot be ended")
 
-    # --- small things -------------------------------------------------------------------------------------------------
+    # --- small things ---
 
     def _url(self, database: str = DATABASE_NAME) -> str:
         who = f"postgresql://{SUPERUSER}:{quote(self._password, safe='')}"

@@ -1,8 +1,8 @@
 """Starts a program as an unprivileged account that dies with its parent.
 
-Run as a script of its own, by a fresh interpreter: `subprocess`'s `preexec_fn` would run Python between fork and exec in
-a process full of threads, which can deadlock. The interpreter replaces itself by the program, so the program is a direct
-child of whoever started this script.
+Run as a script of its own, by a fresh interpreter: `subprocess`'s `preexec_fn` would run Python between fork and exec
+in a process full of threads, which can deadlock. The interpreter replaces itself by the program, so the program is a
+direct child of whoever started this script.
 
 Usage: launch.py PARENT_PID UID GID PROGRAM [ARGUMENT...]   (UID and GID are "-" to stay who we are)
 """

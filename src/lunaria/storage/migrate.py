@@ -40,7 +40,7 @@ def released_revisions() -> list[str]:
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
-    """Runs the missing migrations in one transaction. Several servers may call it at once: the first works, the others wait.
+    """Runs the missing migrations in one transaction. Several servers may call it at once: one works, the others wait.
 
     Raises:
         SchemaTooNewError: the database knows a schema that this version does not.

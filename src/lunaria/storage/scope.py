@@ -1,8 +1,9 @@
 """Account isolation: the one helper that every query of an account's data goes through.
 
-A store gets a `ScopedConnection`, which refuses a statement that reads, changes or deletes owned rows without having been
-limited by `scoped`. So a forgotten condition is an error in the first test that runs the statement, not a leak. A table that
-occurs twice in one statement (aliases) must be limited by its writer each time; one limit satisfies the check.
+A store gets a `ScopedConnection`, which refuses a statement that reads, changes or deletes owned rows without having
+been limited by `scoped`. So a forgotten condition is an error in the first test that runs the statement, not a leak.
+A table that occurs twice in one statement (aliases) must be limited by its writer each time; one limit satisfies the
+check.
 """
 
 import re
@@ -14,11 +15,11 @@ from uuid import UUID
 from sqlalchemy import Alias, ColumnClause, CursorResult, Delete, FromClause, Insert, Select, Table, Update, select
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql import visitors
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
 _MARK = "lunaria_scoped_tables"
+_LIMIT = "lunaria_scope_limit"
 _ACCOUNT_PARAMETER = re.compile(r"account_id(_m\d+)?")
 _Limited = TypeVar("_Limited", Select[Any], Update, Delete)
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -39,10 +40,10 @@ class UnscopedStatementError(RuntimeError):
 
 
 def scoped(statement: _Limited, table: FromClause, scope: Scope) -> _Limited:
-    """Limits the rows of `table` (or of an alias of it) in the statement to the scope's account, and notes that this was done.
+    """Limits the rows of `table` (or an alias) in the statement to the scope's account, and notes that this was done.
 
-    Rows without an `account_id` of their own (links, descriptors) are limited by the row that they hang from. Call it once for each
-    owned table of a statement.
+    Rows without an `account_id` of their own (links, descriptors) are limited by the row that they hang from. Call it
+    once for each owned table of a statement.
 
     Raises:
         ValueError: the table's rows belong to no account.
@@ -55,10 +56,12 @@ def scoped(statement: _Limited, table: FromClause, scope: Scope) -> _Limited:
             condition: ColumnElement[bool] = table.c.account_id == scope.account_id
         else:
             (key,) = owner.primary_key.columns
-            condition = table.c[key.name].in_(select(key).where(owner.c.account_id == scope.account_id))
+            condition = table.c[key.name].in_(
+                select(key).where(owner.c.account_id == scope.account_id).execution_options(**{_LIMIT: True})
+            )
         statement = statement.where(condition)
     done = statement.get_execution_options().get(_MARK, frozenset())
-    return statement.execution_options(**{_MARK: done | {base.name, owner.name}})
+    return statement.execution_options(**{_MARK: done | {base.name}})
 
 
 def select_owned(table: Table, scope: Scope) -> Select[Any]:
@@ -99,8 +102,8 @@ class ScopedConnection:
 def refuse_unscoped(statement: Executable, parameters: Parameters | None, scope: Scope) -> None:
     """Raises UnscopedStatementError when an owned table of the statement has not gone through `scoped`.
 
-    New rows must carry the scope's account. New rows that hang from another row are free, as the store has found that row within
-    the scope. Raw SQL is refused, as nobody can look into it.
+    New rows must carry the scope's account. New rows that hang from another row are free, as the store has found that
+    row within the scope. Raw SQL is refused, as nobody can look into it.
     """
     looked_at: Executable | None = statement
     if isinstance(statement, Insert):
@@ -112,7 +115,7 @@ def refuse_unscoped(statement: Executable, parameters: Parameters | None, scope:
         return
     touched: set[str] = set()
     limited: set[str] = set()
-    for element in visitors.iterate(looked_at):
+    for element in _elements(looked_at):
         touched.update(table.name for table in _tables_of(element) if owner_of(table) is not None)
         if isinstance(element, Select | Update | Delete):
             limited |= element.get_execution_options().get(_MARK, frozenset())
@@ -137,6 +140,14 @@ def _refuse_foreign_rows(statement: Insert, parameters: Parameters | None, scope
         given = [value for name, value in values.items() if _ACCOUNT_PARAMETER.fullmatch(name)]
     if not given or any(account != scope.account_id for account in given):
         raise UnscopedStatementError(f"New rows of {table.name} must carry the scope's account")
+
+
+def _elements(element: Any) -> Iterator[Any]:
+    """The parts of a statement, without the conditions that `scoped` put in."""
+    yield element
+    for child in element.get_children():
+        if not (isinstance(child, Select) and _LIMIT in child.get_execution_options()):
+            yield from _elements(child)
 
 
 def _tables_of(element: Any) -> Iterator[Table]:

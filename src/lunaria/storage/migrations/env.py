@@ -7,5 +7,5 @@ from lunaria.storage.schema import metadata
 connection = context.config.attributes.get("connection")
 if connection is None:
     raise RuntimeError("Migrations run through lunaria.storage.migrate (`lunaria db upgrade`)")
-context.configure(connection=connection, target_metadata=metadata, compare_type=True, compare_server_default=True)
+context.configure(connection=connection, target_metadata=metadata, compare_type=True)
 context.run_migrations()
