@@ -93,7 +93,7 @@ class CodedQueries:
     """A few queries, ready to be multiplied with coded rows.
 
     `unit` float64 (Q, D) are the queries made unit; `scale` float32 (Q,); `residual` is the largest coding loss
-    among them.
+    among them. `width` is the number of columns of a product: Q, or a little more.
     """
 
     def __init__(self, queries: NDArray[np.float32]) -> None:
@@ -102,15 +102,18 @@ class CodedQueries:
         self.unit: NDArray[np.float64] = queries.astype(np.float64) / coded.norm[:, None]
         self.scale = coded.scale
         self.residual = float(coded.residual.max())
-        self._codes = coded.codes
-        self._packed = numkong.dots_pack(coded.codes) if len(queries) > 1 else None
+        # For one query the plain product is memory-bound and the packed one is not; the packed one works in fours.
+        self.width = len(queries) if len(queries) == 1 else -(-len(queries) // 4) * 4
+        self._codes = np.zeros((self.width, queries.shape[1]), np.int8)
+        self._codes[: len(queries)] = coded.codes
+        self._packed = numkong.dots_pack(self._codes) if self.width > 1 else None
 
     def __len__(self) -> int:
         return len(self.scale)
 
     def products(self, codes: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Integer products of coded rows (n, D) with the queries: int32 (n, Q), contiguous."""
-        if self._packed is None:  # for one query the plain product is memory-bound and the packed one is not
+        """Integer products of coded rows (n, D) with the queries: int32 (n, width), zero beyond column Q."""
+        if self._packed is None:
             column = np.empty(len(codes), np.int32)
             numkong.dot(codes, self._codes[0], out=column)
             return column[:, None]
@@ -120,24 +123,24 @@ class CodedQueries:
 def exact_cosines(
     vectors: NDArray[np.float16],
     norms: NDArray[np.float64],
+    rows: NDArray[np.intp],
     units: NDArray[np.float64],
     which: NDArray[np.intp],
 ) -> NDArray[np.float32]:
-    """Cosines of stored vectors (n, D) with the unit queries `units[which]`, `which` being (n,).
+    """Cosines of the vectors (N, D) at `rows` (n,), of length `norms` (N,), with the unit queries `units[which]`.
 
     Products and sums are float64 (a product of a float16 and a float32 is exact there), the result is rounded to
     float32 and lies in [-1, 1]. A pair's value depends on its two vectors alone, not on the pairs round it, so equal
     vectors tie exactly.
     """
-    count, dimension = vectors.shape
-    cosines = np.empty(count, np.float64)
-    step = max(1, _ELEMENTS // dimension)
-    for start in range(0, count, step):
+    cosines = np.empty(len(rows), np.float64)
+    step = max(1, _ELEMENTS // vectors.shape[1])
+    for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        wide = widen(vectors[part]).astype(np.float64)
+        wide = widen(vectors[rows[part]]).astype(np.float64)
         chosen = np.broadcast_to(units[0], wide.shape) if len(units) == 1 else units[which[part]]
         np.einsum("ij,ij->i", wide, chosen, out=cosines[part])
-    cosines /= norms
+    cosines /= norms[rows]
     np.clip(cosines, -1.0, 1.0, out=cosines)
     return cosines.astype(np.float32)
 

@@ -2,7 +2,7 @@
 
 **What is kept.** Each descriptor as float16, which is what the database keeps and what an answer is computed from,
 and beside it an 8-bit code with a proven error bound (`_kernels`), its norm and its scale: 3 bytes a component and 16
-bytes a row. Rows live in blocks of about 8 MiB of codes, so growth copies nothing.
+bytes a row. Rows live in blocks of about 32 MiB of codes, so growth copies nothing.
 
 **How a search is exact.** A scan multiplies the codes and drops every row whose product plus error bound stays below
 the least cosine that can still enter the answer. Whatever remains is computed from the float16 vector with the float32
@@ -20,145 +20,28 @@ others. What `put` or `remove` did before a search began is always seen. Scannin
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lunaria.matching._kernels import ROUNDING, CodedQueries, Codes, encode, exact_cosines, require_length, widen
+from lunaria.matching._blocks import Block
+from lunaria.matching._kernels import CodedQueries, encode, exact_cosines, require_length, widen
+from lunaria.matching._scan import Hits, Piece, Ranking, scan
 
-_BLOCK_BYTES: Final = 8 << 20
-"""Bytes of 8-bit codes in a block: large enough to hide the cost of a step in Python, small enough to lock."""
+__all__ = ["Gallery", "Hits"]
+
+_BLOCK_BYTES: Final = 32 << 20
+"""Bytes of 8-bit codes in a block: 65,536 rows of 512 components."""
+
+_PRODUCTS_AT_ONCE: Final = 1 << 18
+"""Integer products in a step of a scan with several queries: 1 MB, which stays in the cache."""
 
 _QUERIES_AT_ONCE: Final = 32
 _PUT_AT_ONCE: Final = 4096
-_NEVER: Final = np.iinfo(np.int32).max
-
-
-class Hits(NamedTuple):
-    """The answer to one query: `rows` int32 (n,) and `cosines` float32 (n,), best first."""
-
-    rows: NDArray[np.int32]
-    cosines: NDArray[np.float32]
-
-
-class _SharedLock:
-    """Many readers or one writer; a waiting writer goes before new readers, so that it is never starved."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._readers = 0
-        self._writers = 0  # the one that writes and those that wait
-        self._writing = False
-
-    @contextmanager
-    def shared(self) -> Iterator[None]:
-        with self._changed:
-            while self._writers:
-                self._changed.wait()
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._readers -= 1
-                if not self._readers:
-                    self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        with self._changed:
-            self._writers += 1
-            while self._readers or self._writing:
-                self._changed.wait()
-            self._writing = True
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._writers -= 1
-                self._writing = False
-                self._changed.notify_all()
-
-
-class _Block:
-    """`size` consecutive rows from `first` on. A row without a descriptor has the residual -inf: no scan keeps it."""
-
-    def __init__(self, first: int, size: int, dimension: int) -> None:
-        self.first = first
-        self.lock = _SharedLock()
-        self.codes = np.empty((size, dimension), np.int8)  # the memory is committed by writing
-        self.vectors = np.empty((size, dimension), np.float16)
-        self.scale = np.zeros(size, np.float32)
-        self.residual = np.full(size, -np.inf, np.float32)
-        self.norm = np.zeros(size, np.float64)
-        self.living = 0
-
-    @property
-    def nbytes(self) -> int:
-        arrays = (self.codes, self.vectors, self.scale, self.residual, self.norm)
-        return sum(array.nbytes for array in arrays)
-
-    def write(self, local: NDArray[np.int32], vectors: NDArray[np.float16], coded: Codes) -> None:
-        """Set distinct rows of the block."""
-        self.living += int(np.count_nonzero(self.residual[local] < 0))
-        self.codes[local], self.scale[local], self.residual[local], self.norm[local] = coded
-        self.vectors[local] = vectors
-
-    def clear(self, local: NDArray[np.int32]) -> None:
-        """Forget distinct rows of the block; what they held is overwritten."""
-        self.living -= int(np.count_nonzero(self.residual[local] >= 0))
-        for array in (self.codes, self.vectors, self.scale, self.norm):
-            array[local] = 0
-        self.residual[local] = -np.inf
-
-
-class _Piece(NamedTuple):
-    """What one step of a scan looks at: `rows` of a block as a slice or as indices within it."""
-
-    block: _Block
-    rows: "slice | NDArray[np.int32]"
-    size: int
-
-
-class _Ranking:
-    """The best `limit` hits of each query so far, and the least cosine that can still enter them."""
-
-    def __init__(self, queries: int, limit: int, minimum: float) -> None:
-        self.limit = limit
-        self.thresholds = np.full(queries, minimum, np.float64)
-        self._lock = threading.Lock()
-        self._which = np.empty(0, np.intp)
-        self._rows = np.empty(0, np.int32)
-        self._cosines = np.empty(0, np.float32)
-
-    def add(self, which: NDArray[np.intp], rows: NDArray[np.int32], cosines: NDArray[np.float32]) -> None:
-        """Offer exact cosines: (n,) numbers of queries, rows and cosines."""
-        with self._lock:
-            enough = cosines >= self.thresholds[which]
-            which = np.concatenate((self._which, which[enough]))
-            rows = np.concatenate((self._rows, rows[enough]))
-            cosines = np.concatenate((self._cosines, cosines[enough]))
-            order = np.lexsort((rows, -cosines, which))
-            place = _places(which[order], len(self.thresholds))
-            best = order[place < self.limit]
-            self._which, self._rows, self._cosines = which[best], rows[best], cosines[best]
-            last = order[place == self.limit - 1]
-            self.thresholds[which[last]] = cosines[last]
-
-    def hits(self) -> list[Hits]:
-        bounds = np.searchsorted(self._which, np.arange(len(self.thresholds) + 1))
-        return [Hits(self._rows[start:end], self._cosines[start:end]) for start, end in pairwise(bounds)]
-
-
-def _places(which: NDArray[np.intp], queries: int) -> NDArray[np.intp]:
-    """For sorted numbers of queries: the place of each element among those of its query."""
-    starts = np.searchsorted(which, np.arange(queries))
-    return np.arange(len(which)) - starts[which]
+_FIRST_PIECE: Final = 512
 
 
 class Gallery:
@@ -181,7 +64,7 @@ class Gallery:
             raise ValueError("capacity must not be negative and threads must be at least 1")
         self.dimension = dimension
         self._block_rows = 1 << (_BLOCK_BYTES // dimension).bit_length() - 1
-        self._blocks: list[_Block | None] = []
+        self._blocks: list[Block | None] = []
         self._writer = threading.Lock()
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="search") if threads > 1 else None
@@ -194,7 +77,7 @@ class Gallery:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays of the gallery."""
+        """Bytes that the rows written so far take; room that was only reserved is not counted."""
         return sum(block.nbytes for block in self._blocks if block is not None)
 
     def put(self, rows: NDArray[np.int32], vectors: NDArray[np.float16] | NDArray[np.float32]) -> None:
@@ -252,11 +135,12 @@ class Gallery:
         queries = _matrix(queries, self.dimension).astype(np.float32, copy=False)
         if limit < 0 or np.isnan(minimum):
             raise ValueError("limit must not be negative and minimum must be a number")
-        pieces = list(self._pieces(rows))
+        if rows is not None:
+            rows = _row_numbers(rows)
         if not len(queries):
             return []
         groups = np.array_split(queries, -(-len(queries) // _QUERIES_AT_ONCE))
-        return [hits for group in groups for hits in self._search(CodedQueries(group), limit, pieces, minimum)]
+        return [hits for group in groups for hits in self._search(CodedQueries(group), limit, rows, minimum)]
 
     def pairs(self, queries: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """Cosines of the queries (Q, D) with the rows (n,): float32 (Q, n), the values that a search gives.
@@ -269,12 +153,10 @@ class Gallery:
         for block, local, places in self._by_block(rows):
             with block.lock.shared():
                 vectors, norms = block.vectors[local], block.norm[local]
-            living = norms > 0
-            vectors, norms, places = vectors[living], norms[living], places[living]
-            for number in range(len(coded)):
-                cosines[number, places] = exact_cosines(
-                    vectors, norms, coded.unit[number : number + 1], np.zeros(len(norms), np.intp)
-                )
+            living = np.flatnonzero(norms)
+            which = np.repeat(np.arange(len(coded)), len(living))
+            found = exact_cosines(vectors, norms, np.tile(living, len(coded)), coded.unit, which)
+            cosines[:, places[living]] = found.reshape(len(coded), len(living))
         return cosines
 
     def close(self) -> None:
@@ -284,18 +166,18 @@ class Gallery:
 
     # blocks and pieces
 
-    def _block(self, number: int) -> _Block:
+    def _block(self, number: int) -> Block:
         """The block of that number, made where there was none. For the writer."""
         while len(self._blocks) <= number:
             self._blocks.append(None)
         block = self._blocks[number]
         if block is None:
-            block = self._blocks[number] = _Block(number * self._block_rows, self._block_rows, self.dimension)
+            block = self._blocks[number] = Block(number * self._block_rows, self._block_rows, self.dimension)
         return block
 
     def _by_block(
         self, rows: NDArray[np.int32], *, create: bool = False
-    ) -> Iterator[tuple[_Block, NDArray[np.int32], NDArray[np.intp]]]:
+    ) -> Iterator[tuple[Block, NDArray[np.int32], NDArray[np.intp]]]:
         """Split rows by block: the block, the rows within it, their places in `rows`."""
         numbers = rows // self._block_rows
         order = np.argsort(numbers, kind="stable")
@@ -305,106 +187,53 @@ class Gallery:
                 continue
             number = int(numbers[places[0]])
             if create:
-                block: _Block | None = self._block(number)
+                block: Block | None = self._block(number)
             else:
                 block = self._blocks[number] if number < len(self._blocks) else None
             if block is not None:
                 yield block, rows[places] - block.first, places
 
-    def _pieces(self, rows: NDArray[np.int32] | None) -> Iterator[_Piece]:
+    def _pieces(self, rows: NDArray[np.int32] | None, width: int) -> Iterator[Piece]:
         """What to scan. The first pieces are small: they are cheap and give the others a threshold to prune with."""
-        if rows is None:
-            whole: Iterator[_Piece] = (
-                _Piece(block, slice(0, self._block_rows), self._block_rows)
-                for block in list(self._blocks)
-                if block is not None and block.living
-            )
-        else:
-            whole = (
-                _Piece(block, local, len(local)) for block, local, _ in self._by_block(np.unique(_row_numbers(rows)))
-            )
-        step = 512
-        for block, local, size in whole:
+        largest = self._block_rows if width == 1 else max(64, _PRODUCTS_AT_ONCE // width // 64 * 64)
+        step = _FIRST_PIECE
+        for block, local, size in self._areas(rows):
             start = 0
             while start < size:
                 end = min(size, start + step)
-                if size - end < step:
-                    end = size
-                yield _Piece(block, slice(start, end) if isinstance(local, slice) else local[start:end], end - start)
+                yield Piece(block, slice(start, end) if local is None else local[start:end])
                 start = end
-                step = min(step * 8, self._block_rows)
+                step = min(step * 8, largest)
+
+    def _areas(self, rows: NDArray[np.int32] | None) -> Iterator[tuple[Block, NDArray[np.int32] | None, int]]:
+        """The blocks to scan, the rows within each (None: all), how many they are."""
+        if rows is None:
+            for block in list(self._blocks):
+                if block is not None and block.living:
+                    yield block, None, block.touched
+        else:
+            for block, local, _ in self._by_block(np.unique(rows)):
+                yield block, local, len(local)
 
     # the search itself
 
-    def _search(self, queries: CodedQueries, limit: int, pieces: Sequence[_Piece], minimum: float) -> list[Hits]:
-        ranking = _Ranking(len(queries), limit, minimum)
+    def _search(self, queries: CodedQueries, limit: int, rows: NDArray[np.int32] | None, minimum: float) -> list[Hits]:
+        ranking = Ranking(len(queries), limit, minimum)
         if limit:
+            pieces = list(self._pieces(rows, queries.width))
             work = iter(pieces)
 
             def scan_all() -> None:
                 for piece in work:
-                    _scan(piece, queries, ranking)
+                    scan(piece, queries, ranking)
 
             if self._pool is None or len(pieces) < 2 * self._threads:
                 scan_all()
             else:
-                _scan(next(work), queries, ranking)
+                scan(next(work), queries, ranking)
                 for future in [self._pool.submit(scan_all) for _ in range(self._threads)]:
                     future.result()
         return ranking.hits()
-
-
-def _scan(piece: _Piece, queries: CodedQueries, ranking: _Ranking) -> None:
-    """Offer to the ranking every row of the piece that can be among the best of a query."""
-    block = piece.block
-    with block.lock.shared():
-        residual = block.residual[piece.rows]
-        scale = block.scale[piece.rows]
-        products = queries.products(block.codes[piece.rows])
-        local, which = _survivors(products, scale, residual, queries, ranking)
-        if not len(local):
-            return
-        local = local + piece.rows.start if isinstance(piece.rows, slice) else piece.rows[local]
-        # copied under the lock: what is computed below is one version of each row
-        vectors, norms = block.vectors[local], block.norm[local]
-    cosines = exact_cosines(vectors, norms, queries.unit, which)
-    ranking.add(which, (local + block.first).astype(np.int32), cosines)
-
-
-def _survivors(
-    products: NDArray[np.int32],
-    scale: NDArray[np.float32],
-    residual: NDArray[np.float32],
-    queries: CodedQueries,
-    ranking: _Ranking,
-) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Places (row within the piece, number of query) whose cosine may reach the threshold of their query."""
-    loss = residual * np.float32(1 + queries.residual)
-    slack = queries.residual + ROUNDING
-    worst = float(loss.max())
-    if worst < 0:  # nobody lives here
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    # First by whole numbers: what even the coarsest scale and the largest loss of the piece cannot lift.
-    needed = (ranking.thresholds - slack - worst) / (queries.scale * float(scale.max()))
-    least = np.where(needed > 0, np.clip(np.floor(needed) - 1, 0, _NEVER), np.iinfo(np.int32).min)
-    places = np.flatnonzero(products >= least.astype(np.int32))
-    local, which = np.divmod(places, len(queries))
-    # Then by each row's own scale and loss.
-    approximate = products.ravel()[places] * (scale[local] * queries.scale[which])
-    reach = approximate + loss[local] + np.float32(slack)
-    kept = reach >= ranking.thresholds[which]
-    if np.count_nonzero(kept) > 2 * ranking.limit * len(queries):
-        kept &= reach >= _tighter(approximate[kept] - loss[local[kept]] - slack, which[kept], ranking)[which]
-    return local[kept], which[kept]
-
-
-def _tighter(least: NDArray[Any], which: NDArray[np.intp], ranking: _Ranking) -> NDArray[np.float64]:
-    """Thresholds raised to the k-th largest of `least`, which are cosines that rows are sure to reach."""
-    thresholds = ranking.thresholds.copy()
-    order = np.lexsort((-least, which))
-    last = order[_places(which[order], len(thresholds)) == ranking.limit - 1]
-    thresholds[which[last]] = np.maximum(thresholds[which[last]], least[last])
-    return thresholds
 
 
 def _matrix(vectors: NDArray[Any], dimension: int) -> NDArray[Any]:
