@@ -6,17 +6,21 @@ is recorded beside the result: raising it makes the next pull convert again.
 
 from __future__ import annotations
 
+import importlib
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
 from lunaria.vision.packs.manifest import Asset, Transform
 from lunaria.vision.packs.mobilenet import quality_network
 from lunaria.vision.packs.torch_checkpoint import CheckpointError, read_checkpoint
+
+# What protobuf raises for a damaged file; the package carries no types, so it is taken from where it can be reached.
+_DecodeError: type[Exception] = importlib.import_module("google.protobuf.message").DecodeError
 
 REVISION = 1
 MESH_VERTICES = 468
@@ -41,7 +45,7 @@ def convert(data: bytes, asset: Asset) -> bytes:
             _TRANSFORMS[transform](model)
         onnx.checker.check_model(model)
         return _serialize(model)
-    except (CheckpointError, DecodeError, onnx.checker.ValidationError) as error:
+    except (CheckpointError, _DecodeError, onnx.checker.ValidationError) as error:
         raise ConversionError(f"{asset.file}: {error}") from error
     except KeyError as error:
         raise ConversionError(f"{asset.file}: the source lacks {error}") from error
@@ -99,7 +103,7 @@ def _prelu_to_depthwise(model: Any) -> None:
         slope = numpy_helper.to_array(constants[node.input[1]]).astype(np.float32).reshape(-1, 1, 1, 1)
         weights = {f"{result}_slope": slope, f"{result}_rest": (1 - slope).astype(np.float32)}
         graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-        shape = {"group": slope.shape[0], "kernel_shape": [1, 1]}
+        shape: dict[str, Any] = {"group": slope.shape[0], "kernel_shape": [1, 1]}
         nodes += [
             helper.make_node("Relu", [source], [f"{result}_relu"]),
             helper.make_node("Conv", [f"{result}_relu", f"{result}_rest"], [f"{result}_positive"], **shape),
@@ -114,12 +118,12 @@ def _prelu_to_depthwise(model: Any) -> None:
         graph.initializer.remove(constant)
 
 
-_TRANSFORMS = {
+_TRANSFORMS: dict[Transform, Callable[[Any], None]] = {
     "dynamic-size": _dynamic_size,
     "dynamic-batch": _dynamic_batch,
     "strip-inputs": _strip_inputs,
     "prelu-to-depthwise": _prelu_to_depthwise,
-}  # type: dict[Transform, Any]
+}
 
 
 def _canonical_face_mesh(data: bytes) -> bytes:

@@ -84,8 +84,8 @@ def quality_network(weights: Mapping[str, NDArray[Any]]) -> Any:
     Input `image` N x 3 x 128 x 128, output `quality` N x 1. Raises KeyError when a tensor is missing.
     """
     graph = _Graph(weights, "module.backbone.backbone.features.")
-    graph.constant("zero", np.float32(0).reshape(()))
-    graph.constant("six", np.float32(6).reshape(()))
+    graph.constant("zero", np.array(0, np.float32))
+    graph.constant("six", np.array(6, np.float32))
     x = graph.convolution("image", "0.0", "0.1", stride=2)
     index, width = 1, 32
     for expansion, channels, repetitions, first_stride in BLOCKS:

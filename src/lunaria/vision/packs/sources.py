@@ -104,12 +104,9 @@ def _download_wheel(requirement: str, folder: Path, tag: str) -> Path:
 
 
 def _pip_download(requirement: str, folder: Path, options: list[str]) -> Path:
-    _run(
-        [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-        + ["--disable-pip-version-check", "--no-input", "--dest", str(folder), *options, requirement],
-        requirement,
-        folder,
-    )
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    command += ["--disable-pip-version-check", "--no-input", "--dest", str(folder), *options, requirement]
+    _run(command, requirement, folder)
     return _only_file(folder, ".whl", requirement)
 
 
@@ -126,7 +123,7 @@ def _packaged_npm(folder: Path) -> list[str]:
     home.mkdir()
     wheel = _pip_download(NODE_PACKAGE, home, [])
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(home / "unpacked")
+        archive.extractall(home / "unpacked")  # noqa: S202, a zip: names are made safe
     scripts = sorted((home / "unpacked").rglob("npm/bin/npm-cli.js"))
     programs = sorted(
         path for name in ("bin/node", "node.exe") for path in (home / "unpacked").rglob(name) if path.is_file()

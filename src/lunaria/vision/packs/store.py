@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-
 from lunaria.vision.packs.files import file_sha256
 from lunaria.vision.packs.manifest import (
     DescriptorSpec,
