@@ -61,6 +61,16 @@ class Detections:
         """The faces at these indices."""
         return Detections(self.boxes[index], self.scores[index], self.points[index], self.turns[index])
 
+    def joined(self, *others: Detections) -> Detections:
+        """These faces and others, in order."""
+        parts = (self, *others)
+        return Detections(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.points for part in parts]),
+            np.concatenate([part.turns for part in parts]),
+        )
+
     def moved(self, scale: float, shift: Points) -> Detections:
         """Coordinates times `scale` plus `shift`."""
         return Detections(self.boxes * scale + np.tile(shift, 2), self.scores, self.points * scale + shift, self.turns)
@@ -149,12 +159,7 @@ class FaceDetector:
         return best.moved(1 / scale, np.zeros(2))
 
     def _merge(self, parts: list[Detections]) -> Detections:
-        merged = Detections(
-            np.concatenate([part.boxes for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.points for part in parts]),
-            np.concatenate([part.turns for part in parts]),
-        )
+        merged = no_detections().joined(*parts)
         return merged.take(suppress_overlaps(merged.boxes, merged.scores, MERGED_OVERLAP))
 
     def _run(self, pixels: Pixels) -> Detections:

@@ -23,6 +23,10 @@ BATCH = 32
 DISAGREEMENT_LIMIT = 0.4
 SMALL_ROLL = 15.0
 
+_WARP_CENTRE = np.array([125.0, 133.0])
+_WARP_BOX_SIDE = 186.0
+"""Where the detector finds the face in a warp: the mean over 2,320 warps of LFW."""
+
 _LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)
 _NOSE_TIP, _LEFT_MOUTH, _RIGHT_MOUTH = 30, 48, 54
 
@@ -56,6 +60,11 @@ class LandmarkNetwork:
             Landmarks(_agreed(five_points(points), detected, roll), points, roll)
             for points, detected, roll in zip(points68, faces.points, rolls.tolist(), strict=True)
         ]
+
+    def locate_in_warp(self, pixels: Pixels) -> Landmarks:
+        """Landmarks of the face in a 250x250 warp."""
+        points68, rolls = self.refine(pixels, _WARP_CENTRE[None], np.array([_WARP_BOX_SIDE]), np.zeros(1))
+        return Landmarks(five_points(points68[0]), points68[0], float(rolls[0]))
 
     def refine(self, pixels: Pixels, centres: Points, sides: Points, rolls: Points) -> tuple[Points, Points]:
         """Points (N, 68, 2) and rolls (N,) of faces in squares given by centre (N, 2), side (N,) and roll (N,)."""
