@@ -15,15 +15,27 @@ _INT32: Final = np.iinfo(np.int32)
 
 
 class Piece(NamedTuple):
-    """What one step of a scan looks at: `rows` of a block as a slice or as indices within it."""
+    """What one step of a scan looks at: `rows` of a block as a slice or as indices within it.
+
+    `allowed`, where given, is bool (rows of the block,): the only rows that may be found.
+    """
 
     block: Block
     rows: "slice | NDArray[np.int32]"
+    allowed: NDArray[np.bool_] | None = None
 
 
 class Hits(NamedTuple):
     """The answer to one query: `rows` int32 (n,) and `cosines` float32 (n,), best first."""
 
+    rows: NDArray[np.int32]
+    cosines: NDArray[np.float32]
+
+
+class _Pairs(NamedTuple):
+    """Numbers of queries, rows of the gallery and exact cosines; all (n,)."""
+
+    which: NDArray[np.intp]
     rows: NDArray[np.int32]
     cosines: NDArray[np.float32]
 
@@ -35,45 +47,55 @@ class Ranking:
         self.limit = limit
         self.thresholds = np.full(queries, minimum, np.float64)
         self._lock = threading.Lock()
-        self._which = np.empty(0, np.intp)
-        self._rows = np.empty(0, np.int32)
-        self._cosines = np.empty(0, np.float32)
+        self._best = _Pairs(np.empty(0, np.intp), np.empty(0, np.int32), np.empty(0, np.float32))
+        self._offered: list[_Pairs] = []
+        self._waiting = 0
 
-    def add(self, which: NDArray[np.intp], rows: NDArray[np.int32], cosines: NDArray[np.float32]) -> None:
-        """Offer exact cosines: (n,) numbers of queries, rows and cosines."""
+    def add(self, offered: _Pairs) -> None:
+        """Offer distinct rows. They are ranked when they are many beside those kept, so that ranking stays cheap."""
         with self._lock:
-            enough = cosines >= self.thresholds[which]
-            which = np.concatenate((self._which, which[enough]))
-            rows = np.concatenate((self._rows, rows[enough]))
-            cosines = np.concatenate((self._cosines, cosines[enough]))
-            order = np.lexsort((rows, -cosines, which))
-            place = _places(which[order])
-            best = order[place < self.limit]
-            self._which, self._rows, self._cosines = which[best], rows[best], cosines[best]
-            last = order[place == self.limit - 1]
-            self.thresholds[which[last]] = cosines[last]
+            self._offered.append(offered)
+            self._waiting += len(offered.rows)
+            if 2 * self._waiting >= len(self._best.rows):
+                self._rank()
+
+    def _rank(self) -> None:
+        which, rows, cosines = (np.concatenate(field) for field in zip(self._best, *self._offered, strict=True))
+        self._offered, self._waiting = [], 0
+        enough = np.flatnonzero(cosines >= self.thresholds[which])
+        which, rows, cosines = which[enough], rows[enough], cosines[enough]
+        order = np.lexsort((rows, -cosines, which))
+        place = _places(which[order])
+        best = order[place < self.limit]
+        self._best = _Pairs(which[best], rows[best], cosines[best])
+        last = order[place == self.limit - 1]
+        self.thresholds[which[last]] = cosines[last]
 
     def hits(self) -> list[Hits]:
-        bounds = np.searchsorted(self._which, np.arange(len(self.thresholds) + 1))
-        return [Hits(self._rows[start:end], self._cosines[start:end]) for start, end in pairwise(bounds)]
+        with self._lock:
+            self._rank()
+        bounds = np.searchsorted(self._best.which, np.arange(len(self.thresholds) + 1))
+        return [Hits(self._best.rows[start:end], self._best.cosines[start:end]) for start, end in pairwise(bounds)]
 
 
 def scan(piece: Piece, queries: CodedQueries, ranking: Ranking) -> None:
     """Offer to the ranking every row of the piece that can be among the best of a query."""
     block = piece.block
     with block.lock.shared():
+        if not block.living:
+            return
         products = queries.products(block.codes[piece.rows])
         candidates = _candidates(piece, products, queries, ranking)
         if len(candidates.rows) > 2 * ranking.limit * len(queries):
             # Many: the best of them raise the threshold, which most of the others then miss.
             best = candidates.best(ranking.limit)
-            ranking.add(*_computed(block, candidates.part(best), queries))
+            ranking.add(_computed(block, candidates.part(best), queries))
             rest = candidates.reach >= ranking.thresholds[candidates.which]
             rest[best] = False
             candidates = candidates.part(np.flatnonzero(rest))
         if not len(candidates.rows):
             return
-        ranking.add(*_computed(block, candidates, queries))
+        ranking.add(_computed(block, candidates, queries))
 
 
 class _Candidates(NamedTuple):
@@ -105,6 +127,9 @@ def _candidates(piece: Piece, products: NDArray[np.int32], queries: CodedQueries
     places = _at_least(products, least)
     local, which = np.divmod(places, queries.width)
     rows = local + piece.rows.start if isinstance(piece.rows, slice) else piece.rows[local]
+    if piece.allowed is not None:
+        chosen = np.flatnonzero(piece.allowed[rows])
+        places, which, rows = places[chosen], which[chosen], rows[chosen]
     # Then by each row's own scale and loss; a row that holds nothing has the loss -inf.
     approximate = products.ravel()[places] * (block.scale[rows] * queries.scale[which])
     reach = approximate + (block.residual[rows] * growth + slack)
@@ -119,13 +144,11 @@ def _at_least(products: NDArray[np.int32], least: NDArray[np.int32]) -> NDArray[
     return np.flatnonzero(reached)
 
 
-def _computed(
-    block: Block, candidates: _Candidates, queries: CodedQueries
-) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
-    """The exact cosines of candidates: numbers of queries, rows of the gallery, cosines."""
+def _computed(block: Block, candidates: _Candidates, queries: CodedQueries) -> _Pairs:
+    """The exact cosines of candidates."""
     rows, which = candidates.rows, candidates.which
     cosines = exact_cosines(block.vectors, block.norm, rows, queries.unit, which)
-    return which, (rows + block.first).astype(np.int32), cosines
+    return _Pairs(which, (rows + block.first).astype(np.int32), cosines)
 
 
 def _places(which: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -43,6 +43,9 @@ _QUERIES_AT_ONCE: Final = 32
 _PUT_AT_ONCE: Final = 4096
 _FIRST_PIECE: Final = 512
 
+_GATHERED_SHARE: Final = 0.5
+"""Share of a block's rows from which on scanning all of them is cheaper than copying those asked for."""
+
 
 class Gallery:
     """Exact cosine search over the unit descriptors of one version.
@@ -107,7 +110,7 @@ class Gallery:
 
     def remove(self, rows: NDArray[np.int32]) -> None:
         """Forget the descriptors of `rows` (n,); a row without one is left as it is."""
-        chosen = np.unique(_row_numbers(rows))
+        chosen = _distinct(_row_numbers(rows))
         with self._writer:
             for block, local, _ in self._by_block(chosen):
                 with block.lock.alone():
@@ -136,7 +139,7 @@ class Gallery:
         if limit < 0 or np.isnan(minimum):
             raise ValueError("limit must not be negative and minimum must be a number")
         if rows is not None:
-            rows = _row_numbers(rows)
+            rows = _distinct(_row_numbers(rows))
         if not len(queries):
             return []
         groups = np.array_split(queries, -(-len(queries) // _QUERIES_AT_ONCE))
@@ -197,23 +200,30 @@ class Gallery:
         """What to scan. The first pieces are small: they are cheap and give the others a threshold to prune with."""
         largest = self._block_rows if width == 1 else max(64, _PRODUCTS_AT_ONCE // width // 64 * 64)
         step = _FIRST_PIECE
-        for block, local, size in self._areas(rows):
+        for area in self._areas(rows):
+            size = area.block.touched if isinstance(area.rows, slice) else len(area.rows)
             start = 0
             while start < size:
                 end = min(size, start + step)
-                yield Piece(block, slice(start, end) if local is None else local[start:end])
+                part = slice(start, end) if isinstance(area.rows, slice) else area.rows[start:end]
+                yield Piece(area.block, part, area.allowed)
                 start = end
                 step = min(step * 8, largest)
 
-    def _areas(self, rows: NDArray[np.int32] | None) -> Iterator[tuple[Block, NDArray[np.int32] | None, int]]:
-        """The blocks to scan, the rows within each (None: all), how many they are."""
+    def _areas(self, rows: NDArray[np.int32] | None) -> Iterator[Piece]:
+        """What to scan of each block, uncut: a few rows are gathered, of many all are scanned and some allowed."""
         if rows is None:
             for block in list(self._blocks):
                 if block is not None and block.living:
-                    yield block, None, block.touched
-        else:
-            for block, local, _ in self._by_block(np.unique(rows)):
-                yield block, local, len(local)
+                    yield Piece(block, slice(0, None))
+            return
+        for block, local, _ in self._by_block(rows):
+            if len(local) < _GATHERED_SHARE * block.touched:
+                yield Piece(block, local)
+            else:
+                allowed = np.zeros(self._block_rows, np.bool_)
+                allowed[local] = True
+                yield Piece(block, slice(0, None), allowed)
 
     # the search itself
 
@@ -254,3 +264,11 @@ def _row_numbers(rows: NDArray[Any]) -> NDArray[np.int32]:
     if rows.size and (rows.min() < 0 or rows.max() > np.iinfo(np.int32).max):
         raise ValueError("rows must be from 0 to 2**31 - 1")
     return rows.astype(np.int32)
+
+
+def _distinct(rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The rows in ascending order, each once."""
+    if (rows[1:] > rows[:-1]).all():
+        return rows
+    ordered = np.sort(rows)
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
