@@ -42,7 +42,7 @@ class S3Options:
     """How to reach a bucket. Without keys the environment's usual sources apply (AWS_* variables, instance role).
 
     `endpoint` is the URL of a server other than Amazon's; plain http must be its own scheme. `timeout` is in seconds
-    for one request; `retry_timeout` bounds all attempts together.
+    for one request; `retry_timeout` bounds all attempts together. Both keys are needed to have an effect.
     """
 
     endpoint: str | None = None
@@ -104,7 +104,10 @@ class BlobStore:
 
     async def ping(self) -> None:
         """One round trip. Raises BlobStoreUnavailableError when the store does not answer."""
-        await self.exists("ping")
+        with contextlib.suppress(
+            BlobNotFoundError
+        ):  # a GET, as the answer to a HEAD cannot tell that the bucket is missing
+            await self.get("ping")
 
     @contextlib.contextmanager
     def _translated_errors(self, key: str) -> Iterator[None]:

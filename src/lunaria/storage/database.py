@@ -1,28 +1,26 @@
 """The way to PostgreSQL: a bounded pool, transactions, and errors that tell a lost server from a wrong statement."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 from sqlalchemy import event, exc, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from lunaria.storage.scope import Scope, ScopedConnection
 
 _UNAVAILABLE = (
-    OSError,  # refused, reset, socket file missing, time out
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,  # starting up or shutting down
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.ReadOnlySQLTransactionError,  # fail-over left us on a replica
-    asyncpg.InternalClientError,
-    exc.TimeoutError,  # no free connection in the pool
 )
 _JSON_DECODER = msgspec.json.Decoder()
 
@@ -70,6 +68,7 @@ class Database:
             json_deserializer=_JSON_DECODER.decode,
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed_connection)
+        event.listen(self.engine.sync_engine, "handle_error", _translate_statement_error)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -78,16 +77,16 @@ class Database:
         Raises:
             DatabaseUnavailableError, StatementTimeoutError: see there. Everything else passes as it is.
         """
-        with _translated_errors():
-            async with self.engine.begin() as connection:
-                yield connection
+        async with self.connect() as connection, connection.begin():
+            yield connection
 
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading: what it did is rolled back at the end. Raises as `transaction` does."""
-        with _translated_errors():
-            async with self.engine.connect() as connection:
-                yield connection
+        async with contextlib.AsyncExitStack() as stack:
+            with _translated_connect_errors():
+                connection = await stack.enter_async_context(self.engine.connect())
+            yield connection
 
     @contextlib.asynccontextmanager
     async def scoped_transaction(self, scope: Scope) -> AsyncIterator[ScopedConnection]:
@@ -161,34 +160,24 @@ def _refuse_closed_connection(connection: Any, record: Any, proxy: Any) -> None:
 
 
 @contextlib.contextmanager
-def _translated_errors() -> Any:
+def _translated_connect_errors() -> Iterator[None]:
+    """For getting a connection only: in the body of a transaction an OSError may be anything."""
     try:
         yield
-    except (DatabaseUnavailableError, StatementTimeoutError):
-        raise
-    except Exception as error:
-        translated = _translate(error)
-        if translated is None:
-            raise
-        raise translated from error
+    except (OSError, exc.TimeoutError, asyncpg.PostgresError, exc.DBAPIError) as error:
+        raise DatabaseUnavailableError(f"The database is not available: {type(error).__name__}") from error
 
 
-def _translate(error: Exception) -> Exception | None:
-    if isinstance(error, exc.DBAPIError):
-        original = _driver_error(error)
-        if isinstance(original, asyncpg.QueryCanceledError):
-            return StatementTimeoutError("A statement took too long and was cancelled")
-        if error.connection_invalidated or isinstance(original, (*_UNAVAILABLE, asyncpg.InterfaceError)):
-            return DatabaseUnavailableError(f"The database is not available: {type(original).__name__}")
-        return None
-    if isinstance(error, _UNAVAILABLE):
+def _translate_statement_error(context: ExceptionContext) -> Exception | None:
+    """Called by SQLAlchemy for whatever a statement, commit or rollback raises; what it returns is raised instead."""
+    # SQLAlchemy's own wrapper comes between; the cause is asyncpg's error, which says what happened.
+    error = context.original_exception.__cause__ or context.original_exception
+    if not isinstance(error, Exception):
+        return None  # a cancelled request
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return StatementTimeoutError("A statement took too long and was cancelled")
+    if isinstance(error, OSError):
+        context.is_disconnect = True
+    if context.is_disconnect or isinstance(error, _UNAVAILABLE):
         return DatabaseUnavailableError(f"The database is not available: {type(error).__name__}")
     return None
-
-
-def _driver_error(error: exc.DBAPIError) -> BaseException | None:
-    """SQLAlchemy wraps asyncpg's error twice; the innermost says what happened."""
-    return error.orig.__cause__ or error.orig if error.orig else None
-
-
-__all__ = ["Database", "DatabaseUnavailableError", "StatementTimeoutError", "plain_url"]

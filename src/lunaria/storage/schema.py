@@ -26,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
 BLOB_KINDS = ("face_sample", "body_sample", "image", "object")
@@ -55,6 +56,9 @@ class TransactionId(UserDefinedType[int]):
 
     def get_col_spec(self, **options: object) -> str:
         return "xid8"
+
+
+ischema_names["xid8"] = TransactionId  # so that comparing with a database's schema knows it
 
 
 def _time(name: str, *, nullable: bool = False) -> "Column[object]":

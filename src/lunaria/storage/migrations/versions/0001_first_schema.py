@@ -78,7 +78,7 @@ def _create_tables() -> None:
         sa.Column("description", sa.Text(), server_default="", nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_update_time", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("account_type IN ('user', 'advanced_user', 'admin')", name="ck_accounts_account_type"),
+        sa.CheckConstraint("account_type IN ('user', 'advanced_user', 'admin')", name=op.f("ck_accounts_account_type")),
         sa.PrimaryKeyConstraint("account_id", name="pk_accounts"),
         sa.UniqueConstraint("login", name="uq_accounts_login"),
     )
@@ -107,8 +107,8 @@ def _create_tables() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("meta", postgresql.JSONB(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("kind IN ('face_sample', 'body_sample', 'image', 'object')", name="ck_blobs_kind"),
-        sa.CheckConstraint("size >= 0", name="ck_blobs_size"),
+        sa.CheckConstraint("kind IN ('face_sample', 'body_sample', 'image', 'object')", name=op.f("ck_blobs_kind")),
+        sa.CheckConstraint("size >= 0", name=op.f("ck_blobs_size")),
         sa.PrimaryKeyConstraint("kind", "blob_id", name="pk_blobs"),
     )
     op.create_index(
@@ -172,7 +172,7 @@ def _create_tables() -> None:
         sa.Column("coding", sa.SmallInteger(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.Column("score", sa.REAL(), nullable=True),
-        sa.CheckConstraint("coding IN (0, 1)", name="ck_attribute_descriptors_coding"),
+        sa.CheckConstraint("coding IN (0, 1)", name=op.f("ck_attribute_descriptors_coding")),
         sa.ForeignKeyConstraint(
             ["attribute_id"],
             ["attributes.attribute_id"],
@@ -203,7 +203,7 @@ def _create_tables() -> None:
         sa.Column("coding", sa.SmallInteger(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.Column("score", sa.REAL(), nullable=True),
-        sa.CheckConstraint("coding IN (0, 1)", name="ck_face_descriptors_coding"),
+        sa.CheckConstraint("coding IN (0, 1)", name=op.f("ck_face_descriptors_coding")),
         sa.ForeignKeyConstraint(["face_id"], ["faces.face_id"], name="fk_face_descriptors_face_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("face_id", "version", name="pk_face_descriptors"),
     )
@@ -229,7 +229,7 @@ def _create_tables() -> None:
         sa.Column("visibility_area", sa.Text(), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_update_time", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("visibility_area IN ('account', 'all')", name="ck_tokens_visibility_area"),
+        sa.CheckConstraint("visibility_area IN ('account', 'all')", name=op.f("ck_tokens_visibility_area")),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.account_id"], name="fk_tokens_account_id", ondelete="CASCADE"
         ),

@@ -1,0 +1,138 @@
+"""The pool: types, transactions, and what a caller sees when the server is slow, gone or back."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import exc, insert, select, text
+
+from lunaria.storage import migrate
+from lunaria.storage.database import Database, DatabaseUnavailableError, StatementTimeoutError, plain_url
+from lunaria.storage.embedded import EmbeddedPostgres
+from lunaria.storage.schema import attribute_descriptors, attributes, database_settings
+
+
+async def test_types_go_there_and_back(clean_database: Database) -> None:
+    attribute, samples, data = uuid4(), [uuid4(), uuid4()], bytes(range(256)) * 4
+    settings = {"nested": [1, None, {"name": "Jürgen 🌙"}]}
+    async with clean_database.transaction() as connection:
+        row = {"attribute_id": attribute, "account_id": uuid4(), "descriptor_samples": samples}
+        times = {"create_time": text("now()"), "expires_at": text("now()")}
+        await connection.execute(insert(attributes).values({**row, **times}))
+        await connection.execute(
+            insert(attribute_descriptors).values(attribute_id=attribute, version=1001, coding=0, data=data, score=0.5)
+        )
+        await connection.execute(insert(database_settings).values(key="test", value=settings))
+    async with clean_database.connect() as connection:
+        found = (await connection.execute(select(attributes))).one()
+        assert (found.attribute_id, found.descriptor_samples, found.basic_samples) == (attribute, samples, [])
+        assert type(found.attribute_id) is UUID
+        assert (found.age, found.has_basic) == (None, False)
+        assert found.create_time.utcoffset().total_seconds() == 0
+        vector = (await connection.execute(select(attribute_descriptors))).one()
+        assert (vector.data, vector.score) == (data, 0.5)
+        assert (await connection.execute(select(database_settings.c.value))).scalar_one() == settings
+
+
+async def test_failed_transaction_leaves_nothing(clean_database: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with clean_database.transaction() as connection:
+            await connection.execute(insert(database_settings).values(key="a", value=1))
+            raise ZeroDivisionError
+    async with clean_database.connect() as connection:
+        assert (await connection.execute(select(database_settings))).all() == []
+
+
+async def test_wrong_statement_is_not_unavailable(database: Database) -> None:
+    with pytest.raises(exc.ProgrammingError):
+        async with database.connect() as connection:
+            await connection.execute(text("SELECT * FROM not_there"))
+    with pytest.raises(exc.IntegrityError):
+        async with database.transaction() as connection:
+            await connection.execute(insert(database_settings).values(key=None, value=1))
+    with pytest.raises(exc.DBAPIError, match="out of int32 range"):
+        async with database.connect() as connection:
+            await connection.execute(select(attribute_descriptors).where(attribute_descriptors.c.version == 2**40))
+
+
+async def test_errors_of_the_body_pass(database: Database) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with database.transaction():
+            raise FileNotFoundError
+
+
+async def test_slow_statement_is_cancelled(database_url: str) -> None:
+    database = Database(database_url, pool_size=1, statement_timeout=0.1)
+    with pytest.raises(StatementTimeoutError):
+        async with database.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(5)"))
+    await database.ping()
+    await database.close()
+
+
+async def test_exhausted_pool_sheds(database_url: str) -> None:
+    database = Database(database_url, pool_size=1, pool_timeout=0.1)
+    async with database.connect():
+        with pytest.raises(DatabaseUnavailableError):
+            await database.ping()
+    await database.ping()
+    await database.close()
+
+
+async def test_cancelled_request_gives_its_connection_back(database_url: str) -> None:
+    database = Database(database_url, pool_size=1, pool_timeout=2)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), database.connect() as connection:
+                await connection.execute(text("SELECT pg_sleep(1)"))
+    await database.ping()
+    await database.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1/x", "/x?host=/nowhere"])
+async def test_server_not_there(address: str) -> None:
+    database = Database(f"postgresql://user:secret@{address}")
+    with pytest.raises(DatabaseUnavailableError) as failure:
+        await database.ping()
+    assert "secret" not in str(failure.value)
+    await database.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite:///x"])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="postgresql://"):
+        Database(url)
+
+
+def test_driver_in_the_url_is_dropped() -> None:
+    assert plain_url("postgresql+asyncpg://u@h/d?x=y") == "postgresql://u@h/d?x=y"
+
+
+async def test_server_dies_and_comes_back(open_folder: Path) -> None:
+    """Statements in flight get DatabaseUnavailableError; once the server answers, nobody meets a stale connection."""
+    server = EmbeddedPostgres(open_folder / f"dies-{uuid4().hex[:8]}")
+    url = await asyncio.to_thread(server.start)
+    try:
+        await migrate.upgrade(url)
+        database = Database(url, pool_size=3)
+        async with database.connect(), database.connect(), database.connect():
+            pass  # three open connections wait in the pool
+        async with database.transaction() as connection:
+            await connection.execute(insert(database_settings).values(key="kept", value=1))
+        process = server.process_id
+        assert process
+        with pytest.raises(DatabaseUnavailableError):
+            async with database.transaction() as connection:
+                os.kill(process, signal.SIGKILL)
+                await connection.execute(text("SELECT pg_sleep(5)"))
+        async with asyncio.timeout(10):
+            while server.restarts < 1:  # noqa: ASYNC110  (a count, nothing to await)
+                await asyncio.sleep(0.01)
+        async with database.connect(), database.connect(), database.connect() as connection:
+            assert (await connection.execute(select(database_settings.c.key))).scalar_one() == "kept"
+        await database.close()
+    finally:
+        await asyncio.to_thread(server.stop)
