@@ -116,10 +116,11 @@ class Blobs(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Models(Struct, frozen=True, forbid_unknown_fields=True):
-    folder: Annotated[str, Meta(description="Folder of the converted networks. Empty: <data folder>/models.")] = ""
-    override: Annotated[
+    folder: Annotated[
         str,
-        Meta(description="Folder with own ONNX networks and a manifest that replace those of the default pack."),
+        Meta(
+            description="Folder of the converted networks; own ones lie in its folder `custom`. Empty: <data folder>/models."
+        ),
     ] = ""
     licence: Annotated[
         Literal["all", "open"],

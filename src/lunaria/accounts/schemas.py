@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from lunaria.http.principal import OBJECT_VERBS, AccountType
-from lunaria.http.query import OfAccount, Paged
+from lunaria.http.query import PagedOfAccount
 from lunaria.kit.times import parse_time
 
 Login = Annotated[
@@ -150,7 +150,7 @@ class Tokens(Struct):
     tokens: list[Token]
 
 
-class TokensQuery(Paged, OfAccount, frozen=True, kw_only=True):
+class TokensQuery(PagedOfAccount, frozen=True, kw_only=True):
     create_time__lt: datetime | None = None
     create_time__gte: datetime | None = None
 

@@ -33,7 +33,13 @@ class NoQuery(Query, frozen=True, kw_only=True):
     """An operation without query parameters."""
 
 
-class Paged(Query, frozen=True, kw_only=True):
+class OfAccount(Query, frozen=True, kw_only=True):
+    """The filter by account, without effect when Luna-Account-Id is the credential."""
+
+    account_id: UUID | None = None
+
+
+class PagedOfAccount(OfAccount, frozen=True, kw_only=True):
     """Parameters of a listing."""
 
     page: Page = 1
@@ -42,12 +48,6 @@ class Paged(Query, frozen=True, kw_only=True):
     @property
     def offset(self) -> int:
         return (self.page - 1) * self.page_size
-
-
-class OfAccount(Query, frozen=True, kw_only=True):
-    """The filter by account, without effect when Luna-Account-Id is the credential."""
-
-    account_id: UUID | None = None
 
 
 def parse_query(text: str, kind: type[T]) -> T:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Request, Response, Router
 from litestar.exceptions import ClientException, HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
@@ -75,7 +75,9 @@ def _options(sibling: Operation, methods: list[str]) -> Operation:
 
 def build_application(operations: Sequence[Operation], edge: Edge, **litestar: Any) -> Litestar:
     """Route every operation and give every failure the error envelope."""
-    handlers = [_route(declared, edge) for declared in with_options(operations)]
+    # OPTIONS first: Litestar adds one of its own to a path that has none yet.
+    ordered = sorted(with_options(operations), key=lambda declared: declared.method != "OPTIONS")
+    handlers = [_route(declared, edge) for declared in ordered]
 
     def on_http_exception(request: AnyRequest, error: HTTPException) -> Response[bytes]:
         return _error_reply(edge, request, _from_http_exception(request, error))
@@ -84,9 +86,10 @@ def build_application(operations: Sequence[Operation], edge: Edge, **litestar: A
         return _error_reply(edge, request, _from_exception(error))
 
     return Litestar(
-        handlers,
+        [Router("/", route_handlers=handlers)],
         exception_handlers={HTTPException: on_http_exception, Exception: on_exception},
         openapi_config=None,
+        logging_config=None,
         request_max_body_size=None,  # the edge bounds bodies itself, while they arrive
         **litestar,
     )
@@ -109,7 +112,7 @@ def _route(declared: Operation, edge: Edge) -> HTTPRouteHandler:
     endpoint.__name__ = declared.name.replace(" ", "_")
     return HTTPRouteHandler(
         declared.path, http_method=declared.method, status_code=200, name=f"{declared.method} {declared.path}"
-    )(endpoint)  # type: ignore[arg-type]
+    )(endpoint)
 
 
 async def _answer(

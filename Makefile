@@ -1,0 +1,45 @@
+# make run: set everything up and start the server. make test: set everything up and pass the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PORT ?= 5000
+
+.PHONY: run test check demo setup models clean
+
+run: models
+	$(BIN)/lunaria serve --port $(PORT)
+
+demo: models
+	$(BIN)/python -m lunaria.demo
+
+setup: $(STAMPS)/run
+
+models: $(STAMPS)/run
+	@$(BIN)/lunaria models pull --photos
+
+test: $(STAMPS)/test
+	@$(BIN)/lunaria models pull --photos
+	$(MAKE) check
+	$(BIN)/pytest $(PYTEST)
+
+check: $(STAMPS)/test
+	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Lunaria needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMPS)/run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,121 @@
+"""The composition root: settings -> services -> ASGI application. The only place that knows everything."""
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from lunaria.accounts.routes import AccountRoutes
+from lunaria.accounts.service import AccountsService
+from lunaria.accounts.store import AccountsStore
+from lunaria.http.credentials import Gate
+from lunaria.http.errors import ErrorLinks
+from lunaria.http.middleware import Application, RequestContext
+from lunaria.http.operation import Operation, Routes
+from lunaria.http.router import Edge, build_application
+from lunaria.kit.pool import WorkerPool
+from lunaria.kit.times import SystemClock
+from lunaria.settings import Settings
+from lunaria.storage.blobstore import S3Options, open_blob_store
+from lunaria.storage.database import Database
+from lunaria.storage.migrate import upgrade
+from lunaria.system.routes import SystemRoutes
+from lunaria.system.service import SystemService, features
+
+log = structlog.get_logger(__name__)
+
+
+class Platform:
+    """One running server: everything it holds, built from the settings, closed in reverse order."""
+
+    def __init__(self, settings: Settings, database_url: str) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.database = Database(
+            database_url,
+            pool_size=settings.database.connections,
+            statement_timeout=settings.database.statement_timeout,
+        )
+        self.blob_store = open_blob_store(settings.blobs_url, _s3_options(settings))
+        self.hashing = WorkerPool(1, 64, name="password")
+        self.accounts = AccountsService(
+            AccountsStore(self.database), self.clock, self.hashing, settings.access.credential_cache
+        )
+        self.system = SystemService(
+            version("lunaria"),
+            {"database": self.database.ping, "blob store": self.blob_store.ping},
+            lambda: features({}),
+        )
+
+    def operations(self) -> list[Operation]:
+        """Every operation of the API with its handler; the router adds OPTIONS."""
+        routes: list[Routes] = [
+            SystemRoutes(self.system, self.settings),
+            AccountRoutes(self.accounts, registration_open=self.settings.registration_open),
+        ]
+        return [declared for noun in routes for declared in noun.operations()]
+
+    def application(self) -> Application:
+        settings = self.settings
+        edge = Edge(
+            Gate(self.accounts, settings.account_header_allowed, settings.access.anonymous_reading),
+            ErrorLinks(settings.documentation.error_link),
+            settings.server.body_limit,
+            settings.server.body_timeout,
+            settings.server.processing_timeout,
+        )
+        return RequestContext(build_application(self.operations(), edge))
+
+    async def start(self) -> None:
+        await self.accounts.start()
+        await self._ensure_admin()
+
+    async def stop(self) -> None:
+        self.hashing.close()
+        await self.database.close()
+
+    async def _ensure_admin(self) -> None:
+        """At the first start: an admin with the configured password, else with a random one kept for its owner only."""
+        access = self.settings.access
+        password = access.admin_password or secrets.token_urlsafe(18)
+        if not await self.accounts.ensure_admin(access.admin_login, password) or access.admin_password:
+            return
+        file = self.settings.data_folder / "admin-password"
+        await asyncio.to_thread(_write_private, file, password + "\n")
+        # Printed, not logged: a log is kept and shipped, a password must not be.
+        sys.stdout.write(f"Admin account: {access.admin_login}  password: {password}  (kept in {file})\n")
+        sys.stdout.flush()
+
+
+@asynccontextmanager
+async def running(settings: Settings, database_url: str) -> AsyncIterator[Platform]:
+    """A started platform on a database that is brought to the current schema first."""
+    await upgrade(database_url)
+    platform = Platform(settings, database_url)
+    try:
+        await platform.start()
+        yield platform
+    finally:
+        await platform.stop()
+
+
+def _s3_options(settings: Settings) -> S3Options:
+    blobs = settings.blobs
+    return S3Options(
+        endpoint=blobs.endpoint or None,
+        region=blobs.region,
+        access_key=blobs.access_key or None,
+        secret_key=blobs.secret_key or None,
+    )
+
+
+def _write_private(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
+        opened.write(text)

