@@ -34,6 +34,8 @@ class PipSettings:
     def __init__(self, values: dict[str, str]) -> None:
         extra = values.get("extra-index-url", "").split()
         self.indexes = [values.get("index-url", DEFAULT_INDEX), *extra]
+        if values.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+            self.indexes = []
         self.folders = values.get("find-links", "").split()
         self.certificates = values.get("cert")
         self.proxy = values.get("proxy")
