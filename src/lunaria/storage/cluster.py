@@ -340,7 +340,7 @@ def server_processes(cluster: Path) -> list[int]:
     return found
 
 
-def clear_leftovers(cluster: Path, *, patience: float = 5.0) -> None:
+def clear_leftovers(cluster: Path, *, patience: float = 2.0) -> None:
     """Ends the server that an earlier supervisor left behind and removes lock files that would block the next one.
 
     Only for the holder of the supervisor's lock: then every process of the cluster is an orphan, most often one that
