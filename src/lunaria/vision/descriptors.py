@@ -12,7 +12,7 @@ from lunaria.vision.geometry import Pixels
 from lunaria.vision.packs.manifest import Preprocessing
 from lunaria.vision.runtime import InferenceSession
 
-BATCH = 8
+BATCH = 4
 
 Vector = NDArray[np.float32]
 

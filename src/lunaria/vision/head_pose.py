@@ -5,8 +5,8 @@ the right edge, pitch when it looks down. All are 0 for the canonical face of Me
 photographs (150 of LFW) have a mean pitch of +3.2.
 
 Two ways: the rigid fit of a mesh of 478 points, and, where no mesh is wanted, the fit of the 68 landmarks that are
-there anyway. On these 150 photographs the second agrees with the first with a correlation of 0.99 in yaw (median difference
-0.8 degrees), 0.93 in pitch (2.4) and 0.89 in roll (0.7).
+there anyway. On these 150 photographs the second agrees with the first with a correlation of 0.99 in yaw (median
+difference 0.8 degrees), 0.93 in pitch (2.4) and 0.89 in roll (0.7).
 """
 
 from __future__ import annotations

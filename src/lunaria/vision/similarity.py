@@ -17,7 +17,7 @@ SIMILARITY_AT_RATE = {1e-1: 0.25, 1e-2: 0.5, 1e-3: 0.75, 1e-4: 0.9, 1e-5: 0.95, 
 every decade halves what is left to 1."""
 
 MEDIAN_SIMILARITY = 0.25 * -float(np.log10(0.5))
-FEWEST_PAIRS = 30
+FEWEST_PAIRS = 20
 
 
 class Similarity:
@@ -47,7 +47,7 @@ class Similarity:
 def fit_similarity(impostor_cosines: NDArray[Any], source: str) -> tuple[list[tuple[float, float]], str]:
     """Knots for a model, and a sentence that says what they rest on, from cosines of pairs of different persons.
 
-    `source` describes the images and the date. A rate that fewer than 30 pairs reach is extrapolated on the logarithmic
+    `source` describes the images and the date. A rate that fewer than 20 pairs reach is extrapolated on the logarithmic
     scale, along the line through the two rarest rates that were measured. Raises ValueError when even 1e-3 is too rare.
     """
     cosines = np.asarray(impostor_cosines, np.float64).ravel()
