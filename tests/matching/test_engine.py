@@ -85,6 +85,31 @@ def test_finds_the_true_best(dimension: int, spread: float | None) -> None:
             assert_exact(gallery.search(asked, limit), asked, stored, limit)
 
 
+@pytest.mark.parametrize("dimension", [64, 512, 2048])
+@pytest.mark.parametrize("others", [0, 700])
+def test_finds_a_row_whose_code_errs_as_much_as_it_can(dimension: int, others: int) -> None:
+    """The target's code is rounded down in every component, along the query, and the rivals are nearly as good."""
+
+    def row(steps: float) -> NDArray[np.float16]:
+        vector = np.full(dimension, steps / _kernels.PEAK)
+        vector[0] = 1
+        return vector.astype(np.float16)
+
+    asked = unit(np.ones((1, dimension)))  # coded without a loss, so that only the target's own loss can save it
+    rivals = np.stack([row(64.3 - 0.0001 * number) for number in range(600)])
+    stored = dict(enumerate([*rivals, row(64.45)]))
+    noise = unit(np.random.default_rng(1).standard_normal((others, dimension))).astype(np.float16)
+    stored.update(zip(range(1000, 1000 + others), noise, strict=True))
+    gallery = Gallery(dimension)
+    gallery.put(np.array(list(stored), np.int32), np.stack(list(stored.values())))
+    for limit in (1, 10, 300):
+        answers = gallery.search(asked, limit)
+        assert answers[0].rows[0] == 600
+        assert_exact(answers, asked, stored, limit)
+        both = np.concatenate((asked, -asked))
+        assert_exact(gallery.search(both, limit), both, stored, limit)
+
+
 def test_several_blocks_and_threads_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(11)
     vectors = clustered(random, 20_000, 64, 0.7).astype(np.float16)
