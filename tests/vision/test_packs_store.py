@@ -47,7 +47,7 @@ def _custom(folder: Path, **changes: Any) -> Path:
     } | changes
     (folder / "custom").mkdir(exist_ok=True)
     (folder / "custom/own.onnx").write_bytes(b"weights")
-    manifest = {"name": "own", "title": "own", "networks": {"face_descriptor": network}}
+    manifest = {"name": "own", "title": "own", "networks": {network["role"]: network}}
     (folder / "custom/manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -136,6 +136,20 @@ def test_an_operator_cannot_take_our_version_forget_the_scale_or_the_file(tmp_pa
         ModelStore(_custom(tmp_path, converted_sha256="0" * 64))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"kind": "scrfd"}, {"role": "face_detector", "kind": "scrfd"}, {"role": "face_detector", "kind": "arcface"}],
+)
+def test_a_kind_that_nothing_reads_is_refused(tmp_path: Path, changes: dict[str, str]) -> None:
+    with pytest.raises(ManifestError, match="cannot serve as"):
+        ModelStore(_custom(tmp_path, **changes))
+
+
+def test_a_role_that_nothing_asks_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="no role 'face_detecter'"):
+        ModelStore(_custom(tmp_path, role="face_detecter", kind="yunet"))
+
+
 def test_every_network_of_the_pack_is_given_out(model_store: ModelStore) -> None:
     assert {role for role in ROLES if model_store.network(role).path.is_file()} == ROLES
     vertices = np.load(model_store.network("canonical_face_mesh").path, allow_pickle=False)
@@ -194,3 +208,16 @@ def test_the_rewritten_prelu_is_the_same_function(tmp_path: Path) -> None:
     for index, sign in enumerate((1, -1)):
         expected = old.run({"data": sign * image})["result"][0]
         np.testing.assert_allclose(both[index], expected, atol=1e-5)
+
+
+def test_the_manifest_in_the_documentation_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    example = page.split("```json\n")[1].split("```")[0]
+    (tmp_path / "custom").mkdir()
+    (tmp_path / "custom/manifest.json").write_text(example)
+    (tmp_path / "custom/w600k_r50.onnx").write_bytes(b"weights")
+    store = ModelStore(tmp_path)
+    assert store.network("face_descriptor").spec.title == "ArcFace ResNet-50, WebFace600K"
+    assert store.descriptor_spec().version == 5001
+    networks = built_in_pack("default").networks
+    assert all(f"`{role}`" in page and f"`{network.file}`" in page for role, network in networks.items())

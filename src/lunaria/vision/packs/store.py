@@ -20,6 +20,16 @@ CUSTOM_FOLDER = "custom"
 MANIFEST_FILE = "manifest.json"
 OUR_DESCRIPTOR_VERSIONS = frozenset({1001, 2001})
 
+# How the output of a network is read depends on its kind: a kind without a reader must not pass for another one.
+KINDS = {
+    "face_detector": {"yunet"},
+    "face_landmarks68": {"landmarks68"},
+    "face_descriptor": {"sface", "arcface"},
+    "face_quality": {"face-quality"},
+    "face_mesh": {"face-mesh"},
+    "canonical_face_mesh": {"constants"},
+}
+
 LicenceSetting = Literal["all", "open"]
 
 
@@ -111,8 +121,20 @@ def _read_custom(folder: Path) -> dict[str, NetworkFile]:
             raise ManifestError(f"{manifest}: the file {network.file!r} of the role {role!r} is not beside it")
         if network.converted_sha256 and file_sha256(path) != network.converted_sha256:
             raise ManifestError(f"{manifest}: the file {network.file!r} has another SHA-256 than the manifest says")
+        _check_kind(manifest, role, network)
         _check_descriptor(manifest, role, network)
     return {role: NetworkFile(folder / network.file, network) for role, network in pack.networks.items()}
+
+
+def _check_kind(manifest: Path, role: str, network: Network) -> None:
+    kinds = KINDS.get(role)
+    if kinds is None:
+        raise ManifestError(f"{manifest}: there is no role {role!r}; there are {', '.join(KINDS)}")
+    if network.kind not in kinds:
+        raise ManifestError(
+            f"{manifest}: a network of the kind {network.kind!r} cannot serve as {role!r}, "
+            f"only {' or '.join(sorted(kinds))}"
+        )
 
 
 def _check_descriptor(manifest: Path, role: str, network: Network) -> None:
