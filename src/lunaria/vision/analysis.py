@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lunaria.vision.descriptor_score import DescriptorScore
+from lunaria.vision.descriptor_score import DescriptorScore, LengthScore, QualityScore
 from lunaria.vision.descriptors import Descriptor, DescriptorNetwork
 from lunaria.vision.faces import SCORE_THRESHOLD, Detections, FaceDetector, no_detections
 from lunaria.vision.geometry import Pixels
@@ -120,6 +120,7 @@ class Analyzer:
         def load(role: str) -> InferenceSession:
             return open_session(store.network(role).path, backend=backend)
 
+        pose = HeadPoseEstimator(np.load(store.network("canonical_face_mesh").path, allow_pickle=False))
         descriptor = store.network("face_descriptor").spec
         preprocessing = _preprocessing(descriptor)
         self._networks = _Networks(
@@ -128,9 +129,13 @@ class Analyzer:
             ),
             landmarks=LandmarkNetwork(load("face_landmarks68")),
             mesh=MeshNetwork(open_session(store.network("face_mesh").path)),
-            pose=HeadPoseEstimator(np.load(store.network("canonical_face_mesh").path, allow_pickle=False)),
+            pose=pose,
             descriptor=DescriptorNetwork(load("face_descriptor"), preprocessing, spec.dimension),
-            score=DescriptorScore(load("face_quality"), _preprocessing(store.network("face_quality").spec)),
+            score=(
+                LengthScore()
+                if descriptor.kind == "sface"
+                else QualityScore(load("face_quality"), _preprocessing(store.network("face_quality").spec), pose)
+            ),
             template=np.array(descriptor.parameters.get("template", ALIGNED_TEMPLATE), np.float64),
             aligned_side=preprocessing.width or 112,
         )
@@ -206,14 +211,10 @@ class Analyzer:
     def _describe(self, pixels: Pixels, landmarks: list[Landmarks]) -> list[Descriptor]:
         networks = self._networks
         aligned = [align(pixels, face.points5, networks.template, networks.aligned_side) for face in landmarks]
-        vectors = networks.descriptor.extract(aligned)
+        vectors, lengths = networks.descriptor.extract(aligned)
         return [
-            Descriptor(
-                vector,
-                self.descriptor_version,
-                networks.score.estimate(pixels, face.points5, networks.pose.from_landmarks(face.points68)),
-            )
-            for vector, face in zip(vectors, landmarks, strict=True)
+            Descriptor(vector, self.descriptor_version, networks.score.estimate(float(length), pixels, face))
+            for vector, length, face in zip(vectors, lengths, landmarks, strict=True)
         ]
 
 

