@@ -21,12 +21,20 @@ from lunaria.http.operation import Operation, Routes
 from lunaria.http.router import Edge, build_application
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import SystemClock
+from lunaria.matching.index import MatchingIndex
+from lunaria.matching.routes import MatchingRoutes
+from lunaria.matching.service import Limits, MatchingService
+from lunaria.matching.store import MatchingStore
 from lunaria.settings import Settings
 from lunaria.storage.blobstore import S3Options, open_blob_store
 from lunaria.storage.database import Database
 from lunaria.storage.migrate import upgrade
 from lunaria.system.routes import SystemRoutes
 from lunaria.system.service import SystemService, features
+from lunaria.vision.analysis import Analyzer
+from lunaria.vision.descriptor_coding import DescriptorCoding
+from lunaria.vision.images import Decoder, ImageLimits
+from lunaria.vision.packs.store import ModelStore
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +55,34 @@ class Platform:
         self.accounts = AccountsService(
             AccountsStore(self.database), self.clock, self.hashing, settings.access.credential_cache
         )
+        limits = settings.vision
+        self.decoder = Decoder(
+            ImageLimits(
+                max_bytes=limits.image_bytes,
+                max_side=limits.image_side,
+                max_pixels=limits.image_pixels,
+                budget_pixels=limits.pixel_budget,
+            )
+        )
+        self.models = ModelStore(settings.models_folder, settings.models.licence)
+        self.analyzer = Analyzer(self.models, settings.models.backend)
+        self.vision = WorkerPool(limits.workers or _cores(), limits.queue, name="vision")
+        self.searching = WorkerPool(settings.matching.workers or _cores(), settings.matching.queue, name="search")
+        self.links = ErrorLinks(settings.documentation.error_link)
+        matching_store = MatchingStore(self.database)
+        self.index = MatchingIndex(matching_store)
+        self.coding = DescriptorCoding({self.analyzer.descriptor_version: self.analyzer.descriptor_dimension})
+        self.matching = MatchingService(
+            self.index,
+            matching_store,
+            self.coding,
+            self.analyzer.similarity,
+            self.analyzer.descriptor_version,
+            self.searching,
+            self.clock,
+            self.links,
+            Limits(settings.matching.expanded_references, settings.matching.raw_pairs),
+        )
         self.system = SystemService(
             version("lunaria"),
             {"database": self.database.ping, "blob store": self.blob_store.ping},
@@ -58,6 +94,7 @@ class Platform:
         routes: list[Routes] = [
             SystemRoutes(self.system, self.settings),
             AccountRoutes(self.accounts, registration_open=self.settings.registration_open),
+            MatchingRoutes(self.matching),
         ]
         return [declared for noun in routes for declared in noun.operations()]
 
@@ -65,7 +102,7 @@ class Platform:
         settings = self.settings
         edge = Edge(
             Gate(self.accounts, settings.account_header_allowed, settings.access.anonymous_reading),
-            ErrorLinks(settings.documentation.error_link),
+            self.links,
             settings.server.body_limit,
             settings.server.body_timeout,
             settings.server.processing_timeout,
@@ -75,9 +112,11 @@ class Platform:
     async def start(self) -> None:
         await self.accounts.start()
         await self._ensure_admin()
+        await self.index.catch_up()
 
     async def stop(self) -> None:
-        self.hashing.close()
+        for pool in (self.hashing, self.vision, self.searching):
+            pool.close()
         await self.database.close()
 
     async def _ensure_admin(self) -> None:
@@ -103,6 +142,10 @@ async def running(settings: Settings, database_url: str) -> AsyncIterator[Platfo
         yield platform
     finally:
         await platform.stop()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _s3_options(settings: Settings) -> S3Options:

@@ -127,7 +127,7 @@ class Models(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="`open` leaves out networks whose weights or data are for research only."),
     ] = "all"
     backend: Annotated[
-        Literal["auto", "openvino", "onnxruntime", "cuda"],
+        Literal["auto", "openvino", "onnxruntime"],
         Meta(description="What runs the networks. `auto`: OpenVINO on x86-64, else ONNX Runtime."),
     ] = "auto"
 
@@ -150,13 +150,10 @@ class Vision(Struct, frozen=True, forbid_unknown_fields=True):
 class Matching(Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=0, description="Threads that search. 0: one a core.")] = 0
     queue: Annotated[int, Meta(ge=1, description="Searches that may wait for a worker (503 beyond).")] = 256
-    references: Annotated[int, Meta(ge=1, description="Most references in one request.")] = 30
-    candidates: Annotated[int, Meta(ge=1, description="Most candidate sets in one request.")] = 30
     expanded_references: Annotated[
         int, Meta(ge=1, description="Most references after external ids were expanded (31007 beyond).")
     ] = 1000
-    array_filter: Annotated[int, Meta(ge=1, description="Most items of one array filter.")] = 1000
-    result_limit: Annotated[int, Meta(ge=1, description="Largest `limit` of one candidate set.")] = 1000
+    raw_pairs: Annotated[int, Meta(ge=1, description="Most pairs of descriptors in one raw matching.")] = 1_000_000
 
 
 class Attributes(Struct, frozen=True, forbid_unknown_fields=True):

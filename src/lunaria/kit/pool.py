@@ -36,9 +36,7 @@ class WorkerPool:
         if self._admitted >= self._room:
             raise PoolFullError
         self._admitted += 1
-        future = asyncio.get_running_loop().run_in_executor(
-            self._executor, partial(function, *args, **kwargs)
-        )
+        future = asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
         future.add_done_callback(self._leave)
         return await asyncio.shield(future)
 

@@ -18,10 +18,15 @@ _POSITION = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 # One statement, so one snapshot, also in a READ COMMITTED transaction.
 _CHANGES = text(
     f"""
+    WITH entries AS (
+        SELECT face_id, transaction_id::text::bigint AS transaction_id FROM face_changes
+        WHERE transaction_id >= CAST(CAST(:position AS text) AS xid8)
+          AND transaction_id::text::bigint <> ALL (CAST(:seen AS bigint[]))
+    )
     SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
            coalesce((SELECT (value #>> '{{}}')::bigint FROM database_settings WHERE key = '{_PRUNED}'), 0),
-           ARRAY(SELECT DISTINCT face_id FROM face_changes
-                 WHERE transaction_id >= CAST(CAST(:position AS text) AS xid8))
+           ARRAY(SELECT DISTINCT face_id FROM entries),
+           ARRAY(SELECT DISTINCT transaction_id FROM entries)
     """  # noqa: S608  (only a constant of this module is put in)
 )
 
@@ -41,10 +46,14 @@ _PRUNE = text(
 
 @dataclass(frozen=True)
 class FaceChanges:
-    """What changed since a position. `face_ids` is None when older entries are gone: load everything anew."""
+    """What changed since a position. `face_ids` is None when older entries are gone: load everything anew.
+
+    `seen`: transactions at or above `position` that these changes already include.
+    """
 
     position: int
     face_ids: list[UUID] | None
+    seen: frozenset[int] = frozenset()
 
 
 async def change_position(connection: AsyncConnection) -> int:
@@ -52,14 +61,16 @@ async def change_position(connection: AsyncConnection) -> int:
     return int((await connection.execute(_POSITION)).scalar_one())
 
 
-async def changes_since(connection: AsyncConnection, position: int) -> FaceChanges:
-    """The faces that transactions at or above `position` touched, and the position to ask from next time.
+async def changes_since(connection: AsyncConnection, position: int, seen: frozenset[int] = frozenset()) -> FaceChanges:
+    """The faces that transactions at or above `position` touched, except those `seen`, and where to go on next time.
 
-    Changes of transactions that ended between two questions may be told twice, never not at all. For the faces' rows
-    read them in the same REPEATABLE READ transaction or later.
+    A transaction's entries become visible all at once, so each is told once: pass the `position` and `seen` of the
+    last answer. For the faces' rows read them in the same REPEATABLE READ transaction or later.
     """
-    new_position, pruned, face_ids = (await connection.execute(_CHANGES, {"position": str(position)})).one()
-    return FaceChanges(new_position, None if position < pruned else face_ids)
+    parameters = {"position": str(position), "seen": sorted(seen)}
+    new_position, pruned, face_ids, transactions = (await connection.execute(_CHANGES, parameters)).one()
+    running = frozenset(entry for entry in (*seen, *transactions) if entry >= new_position)
+    return FaceChanges(new_position, None if position < pruned else face_ids, running)
 
 
 async def prune_face_changes(connection: AsyncConnection, keep: int) -> int:

@@ -1,0 +1,279 @@
+"""The matching index: a copy of the faces' descriptors in memory that follows the database.
+
+PostgreSQL is the truth. The index loads at the start, and a search first reads what was committed when it arrived
+(`catch_up`), so what was acknowledged is found and what was deleted is not. It can be lost at any moment.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from lunaria.matching.engine import Gallery
+from lunaria.matching.store import FaceDescriptor, MatchingStore
+
+log = structlog.get_logger(__name__)
+
+Rows = NDArray[np.int32]
+
+
+class RowFilter(NamedTuple):
+    """Which faces may be found; None admits all."""
+
+    account_id: UUID | None = None
+    list_id: UUID | None = None
+    face_ids: Collection[UUID] | None = None
+
+
+class Found(NamedTuple):
+    """An object that was found, with the cosine of its descriptor and the query."""
+
+    key: UUID
+    cosine: float
+
+
+@dataclass(slots=True)
+class VersionIndex:
+    """The faces that have a descriptor of one version: who stands in which row of the gallery, and in which row sets.
+
+    Changed on the event loop only. A freed row is given to another face only after every search that could still
+    name it has ended, so a row of an answer always means the face that was compared.
+    """
+
+    gallery: Gallery
+    row_of: dict[bytes, int] = field(default_factory=dict)
+    face_of: list[bytes | None] = field(default_factory=list)
+    owner_of: list[UUID | None] = field(default_factory=list)
+    lists_of: list[tuple[UUID, ...]] = field(default_factory=list)
+    accounts: dict[UUID, BitMap] = field(default_factory=dict)
+    lists: dict[UUID, BitMap] = field(default_factory=dict)
+    _freed: deque[tuple[int, int]] = field(default_factory=deque)
+    _searches: Counter[int] = field(default_factory=Counter)
+    _generation: int = 0
+
+    def put(self, faces: Sequence[FaceDescriptor]) -> tuple[Rows, NDArray[np.float16]]:
+        """Give every face its row and sets; returns what `gallery.put` is to be called with."""
+        rows = np.fromiter((self._place(face) for face in faces), np.int32, len(faces))
+        return rows, np.stack([face.vector for face in faces])
+
+    def _place(self, face: FaceDescriptor) -> int:
+        key = face.face_id.bytes
+        row = self.row_of.get(key)
+        if row is None:
+            row = self._new_row()
+            self.row_of[key] = row
+            self.face_of[row] = key
+        self._leave_sets(row)
+        self.owner_of[row] = face.account_id
+        self.lists_of[row] = face.lists
+        self.accounts.setdefault(face.account_id, BitMap()).add(row)
+        for list_id in face.lists:
+            self.lists.setdefault(list_id, BitMap()).add(row)
+        return row
+
+    def _new_row(self) -> int:
+        oldest = min(self._searches, default=self._generation + 1)
+        if self._freed and self._freed[0][0] < oldest:
+            return self._freed.popleft()[1]
+        self.face_of.append(None)
+        self.owner_of.append(None)
+        self.lists_of.append(())
+        return len(self.face_of) - 1
+
+    def _leave_sets(self, row: int) -> None:
+        owner = self.owner_of[row]
+        if owner is not None:
+            _discard(self.accounts, owner, row)
+        for list_id in self.lists_of[row]:
+            _discard(self.lists, list_id, row)
+
+    def remove(self, face_ids: Iterable[UUID]) -> Rows:
+        """Forget the faces that are here; returns their rows for `gallery.remove`."""
+        removed = []
+        for face_id in face_ids:
+            row = self.row_of.pop(face_id.bytes, None)
+            if row is None:
+                continue
+            self._leave_sets(row)
+            self.face_of[row], self.owner_of[row], self.lists_of[row] = None, None, ()
+            self._freed.append((self._generation, row))
+            removed.append(row)
+        return np.array(removed, np.int32)
+
+    def rows(self, wanted: RowFilter) -> Rows | None:
+        """The rows that a filter admits; None for all."""
+        sets: list[BitMap] = []
+        if wanted.account_id is not None:
+            sets.append(self.accounts.get(wanted.account_id, BitMap()))
+        if wanted.list_id is not None:
+            sets.append(self.lists.get(wanted.list_id, BitMap()))
+        if wanted.face_ids is not None:
+            found = (self.row_of.get(face_id.bytes) for face_id in wanted.face_ids)
+            sets.append(BitMap(row for row in found if row is not None))
+        if not sets:
+            return None
+        admitted = BitMap.intersection(*sets) if len(sets) > 1 else sets[0]
+        return np.frombuffer(admitted.to_array(), np.uint32).astype(np.int32)
+
+    @contextmanager
+    def searching(self) -> Iterator[None]:
+        """While a search runs outside the event loop, no row that it may name gets another face."""
+        self._generation += 1
+        mine = self._generation
+        self._searches[mine] += 1
+        try:
+            yield
+        finally:
+            del self._searches[mine]
+
+
+def _discard(sets: dict[UUID, BitMap], key: UUID, row: int) -> None:
+    rows = sets.get(key)
+    if rows is not None:
+        rows.discard(row)
+        if not rows:
+            del sets[key]
+
+
+class MatchingIndex:
+    """One VersionIndex for every descriptor version that faces have.
+
+    `threads`: of one search (see Gallery).
+    """
+
+    def __init__(self, store: MatchingStore, *, threads: int = 1) -> None:
+        self._store = store
+        self._threads = threads
+        self._versions: dict[int, VersionIndex] = {}
+        self._position = 0
+        self._seen: frozenset[int] = frozenset()
+        self._following = asyncio.Lock()
+        self._arrivals = 0
+        self._served = 0
+        self._loaded = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all galleries."""
+        return sum(version.gallery.nbytes for version in self._versions.values())
+
+    def __len__(self) -> int:
+        """Descriptors held."""
+        return sum(len(version.gallery) for version in self._versions.values())
+
+    def version(self, version: int) -> VersionIndex | None:
+        """The index of a version; None when no face has such a descriptor."""
+        return self._versions.get(version)
+
+    async def catch_up(self) -> None:
+        """Take in everything that was committed when this was called; concurrent callers share one reading."""
+        self._arrivals += 1
+        ticket = self._arrivals
+        async with self._following:
+            if self._served >= ticket:
+                return
+            served = self._arrivals
+            if self._loaded:
+                await self._follow()
+            else:
+                await self._load()
+            self._served = served
+
+    async def _follow(self) -> None:
+        changes = await self._store.changes(self._position, self._seen)
+        if changes.face_ids is None:
+            log.warning("matching index fell behind the change log", action="loading anew")
+            await self._load()
+            return
+        if changes.face_ids:
+            await self._refresh(changes.face_ids)
+        self._position, self._seen = changes.position, changes.seen
+
+    async def _refresh(self, face_ids: list[UUID]) -> None:
+        """Bring these faces to their present state, whatever happened to them."""
+        present: dict[int, list[FaceDescriptor]] = {}
+        async for batch in self._store.descriptors(face_ids):
+            for face in batch:
+                present.setdefault(face.version, []).append(face)
+        for number in {*self._versions, *present}:
+            faces = present.get(number, [])
+            there = {face.face_id for face in faces}
+            version = _version_for(self._versions, number, faces, self._threads)
+            gone = version.remove(face_id for face_id in face_ids if face_id not in there)
+            placed = version.put(faces) if faces else None
+            await asyncio.to_thread(_apply, version.gallery, gone, placed)
+
+    async def _load(self) -> None:
+        """Read everything; the old state serves until the new one is complete."""
+        fresh: dict[int, VersionIndex] = {}
+        position = await self._store.position()
+        async for batch in self._store.descriptors():
+            by_version: dict[int, list[FaceDescriptor]] = {}
+            for face in batch:
+                by_version.setdefault(face.version, []).append(face)
+            for number, faces in by_version.items():
+                version = _version_for(fresh, number, faces, self._threads)
+                await asyncio.to_thread(version.gallery.put, *version.put(faces))
+        self._versions = fresh
+        self._position, self._seen, self._loaded = position, frozenset(), True
+        log.info("matching index loaded", descriptors=len(self), megabytes=round(self.nbytes / 2**20))
+
+    def search(
+        self,
+        version: int,
+        queries: NDArray[np.float32],
+        limit: int,
+        wanted: RowFilter,
+        minimum: float,
+    ) -> "PreparedSearch | None":
+        """Prepare a search on the event loop; `run` it on a worker. None when no face has this version."""
+        found = self._versions.get(version)
+        if found is None:
+            return None
+        return PreparedSearch(found, queries, limit, found.rows(wanted), minimum)
+
+
+def _version_for(
+    versions: dict[int, VersionIndex], number: int, faces: Sequence[FaceDescriptor], threads: int
+) -> VersionIndex:
+    if number not in versions:
+        versions[number] = VersionIndex(Gallery(len(faces[0].vector), threads=threads))
+    return versions[number]
+
+
+def _apply(gallery: Gallery, gone: Rows, placed: tuple[Rows, NDArray[np.float16]] | None) -> None:
+    gallery.remove(gone)
+    if placed is not None:
+        gallery.put(*placed)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSearch:
+    """Queries (Q, D) against fixed rows of one version."""
+
+    index: VersionIndex
+    queries: NDArray[np.float32]
+    limit: int
+    rows: Rows | None
+    minimum: float
+
+    def run(self) -> list[list[Found]]:
+        """For each query the faces found, best first. For a worker thread, within `index.searching()`."""
+        hits = self.index.gallery.search(self.queries, self.limit, rows=self.rows, minimum=self.minimum)
+        face_of = self.index.face_of
+        return [
+            [
+                Found(UUID(bytes=face), float(cosine))
+                for row, cosine in zip(found.rows.tolist(), found.cosines.tolist(), strict=True)
+                if (face := face_of[row]) is not None
+            ]
+            for found in hits
+        ]
