@@ -77,10 +77,10 @@ def encode(vectors: NDArray[np.float32]) -> Codes:
 def _encode(vectors: NDArray[np.float32], into: Codes) -> None:
     wide = vectors.astype(np.float64)
     norm = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-    unit = np.divide(wide, norm[:, None]).astype(np.float32)
+    unit = np.multiply(wide, 1 / norm[:, None], out=wide).astype(np.float32)
     scale = np.maximum(unit.max(axis=1), -unit.min(axis=1)) / np.float32(PEAK)
-    codes = np.rint(unit / scale[:, None])
-    np.clip(codes, -PEAK, PEAK, out=codes)
+    codes = unit * (1 / scale)[:, None]
+    np.rint(codes, out=codes)  # within the peak: the rounding of the product is far smaller than a half
     into.codes[...] = codes
     into.scale[...] = scale
     codes *= scale[:, None]
@@ -137,8 +137,8 @@ def exact_cosines(
     step = max(1, _ELEMENTS // vectors.shape[1])
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        wide = widen(vectors[rows[part]]).astype(np.float64)
-        chosen = np.broadcast_to(units[0], wide.shape) if len(units) == 1 else units[which[part]]
+        wide = widen(vectors.take(rows[part], axis=0)).astype(np.float64)
+        chosen = np.broadcast_to(units[0], wide.shape) if len(units) == 1 else units.take(which[part], axis=0)
         np.einsum("ij,ij->i", wide, chosen, out=cosines[part])
     cosines /= norms[rows]
     np.clip(cosines, -1.0, 1.0, out=cosines)
@@ -147,5 +147,5 @@ def exact_cosines(
 
 def widen(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
     """float16 to float32; numkong's conversion is about twenty times as fast as numpy's."""
-    wide: NDArray[np.float32] = np.asarray(numkong.astype(np.ascontiguousarray(vectors), "float32"))
+    wide: NDArray[np.float32] = np.asarray(numkong.astype(vectors, "float32"))
     return wide

@@ -84,7 +84,9 @@ def scan(piece: Piece, queries: CodedQueries, ranking: Ranking) -> None:
     with block.lock.shared():
         if not block.living:
             return
-        products = queries.products(block.codes[piece.rows])
+        where = piece.rows  # of indices, take() needs half the time of indexing
+        codes = block.codes[where] if isinstance(where, slice) else block.codes.take(where, axis=0)
+        products = queries.products(codes)
         candidates = _candidates(piece, products, queries, ranking)
         if len(candidates.rows) > 2 * ranking.limit * len(queries):
             # Many: the best of them raise the threshold, which most of the others then miss.

@@ -41,7 +41,7 @@ _PRODUCTS_AT_ONCE: Final = 1 << 18
 
 _QUERIES_AT_ONCE: Final = 32
 _PUT_AT_ONCE: Final = 4096
-_FIRST_PIECE: Final = 512
+_FIRST_PIECE: Final = 256
 
 _GATHERED_SHARE: Final = 0.5
 """Share of a block's rows from which on scanning all of them is cheaper than copying those asked for."""
