@@ -27,7 +27,7 @@ CANONICAL_POINTS = 468
 MESH_MARGIN = 1.5
 PRESENCE_THRESHOLD = 0.5
 
-_VERTICES_OF_LANDMARKS68 = (
+VERTICES_OF_LANDMARKS68 = (
     *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
     *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301, 168, 197, 5, 4, 75, 97, 2, 326, 305),
     *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
@@ -88,7 +88,7 @@ class HeadPoseEstimator:
         if canonical.shape != (CANONICAL_POINTS, 3):
             raise ValueError(f"the canonical face must be (468, 3), not {canonical.shape}")
         self._canonical = _centred(canonical.astype(np.float64))
-        self._landmarks = _centred(self._canonical[list(_VERTICES_OF_LANDMARKS68)])
+        self._landmarks = _centred(self._canonical[list(VERTICES_OF_LANDMARKS68)])
 
     def from_mesh(self, mesh: FaceMesh) -> HeadPose | None:
         """The rotation of the best rigid fit (Kabsch 1976); None when the network hardly saw a face."""
