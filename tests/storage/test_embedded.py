@@ -1,6 +1,7 @@
 """The embedded server: made once, watched, restarted, never orphaned."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -350,3 +351,26 @@ def test_stop_leaves_no_process(make: Callable[..., EmbeddedPostgres], folder: P
         assert server_processes(place)
     server.stop()
     assert server_processes(place) == []
+
+
+def test_server_that_dies_while_it_starts(make: Callable[..., EmbeddedPostgres]) -> None:
+    """Killed again and again, at whatever point of its start: the supervisor never gives up."""
+    server = make()
+    url = server.start()
+    run(url, "CREATE TABLE kept AS SELECT 42 AS n")
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        process = server.process_id
+        if process:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.073)
+
+    def answers() -> bool:
+        try:
+            return run(url, "SELECT n FROM kept") == 42
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            return False
+
+    wait_until(answers)
+    assert server.restarts > 0

@@ -71,6 +71,13 @@ SERVER_SETTINGS = {
     "log_error_verbosity": "terse",
 }
 
+_NOT_YET = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+
 logger = structlog.get_logger(__name__)
 
 
@@ -276,7 +283,8 @@ class EmbeddedPostgres:
             try:
                 await self._ensure_database()
                 return
-            except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
+            except (*_NOT_YET, OSError, EOFError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                # A server that dies while it is asked shows itself in every one of these ways.
                 if time.monotonic() > deadline:
                     self._end_process()
                     raise EmbeddedPostgresError(
@@ -316,7 +324,8 @@ class EmbeddedPostgres:
             try:
                 self._launch(cluster, account, binaries)
                 self._restarts += 1
-            except (EmbeddedPostgresError, OSError) as error:
+            except Exception as error:
+                # Whatever it was, the watch goes on: a supervisor that ends takes the database with it.
                 # A full disk may be emptied again: never give up, but not in a hurry.
                 logger.error("postgres_restart_failed", error=str(error), next_attempt_seconds=delay)
                 self._stopping.wait(delay)
