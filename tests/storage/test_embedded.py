@@ -373,4 +373,4 @@ def test_server_that_dies_while_it_starts(make: Callable[..., EmbeddedPostgres])
             return False
 
     wait_until(answers)
-    assert server.restarts > 0
+    wait_until(lambda: server.restarts > 0)  # counted a moment after the server answers

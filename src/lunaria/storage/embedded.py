@@ -279,7 +279,8 @@ class EmbeddedPostgres:
         while True:
             assert self._process
             if self._process.poll() is not None:
-                raise EmbeddedPostgresError(f"PostgreSQL ended at its start:\n{self._log_tail(log_start)}")
+                status, log = self._process.returncode, self._log_tail(log_start)
+                raise EmbeddedPostgresError(f"PostgreSQL ended at its start (status {status}):\n{log}")
             try:
                 await self._ensure_database()
                 return
@@ -361,7 +362,7 @@ class EmbeddedPostgres:
     def _log_tail(self, start: int) -> str:
         with self.log_file.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
-            log.seek(max(start if start < size else 0, size - 4000))
+            log.seek(max(start if start <= size else 0, size - 4000))
             return log.read().decode(errors="replace").strip()
 
 
