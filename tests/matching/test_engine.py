@@ -208,6 +208,7 @@ def test_pairs_gives_the_cosines_of_a_search() -> None:
     rows = np.array([399, 17, 4, 4, 10**7, 250], np.int32)
     cosines = gallery.pairs(asked, rows)
     assert cosines.shape == (6, 6)
+    assert gallery.pairs(asked[:0], rows).shape == (0, 6)
     assert cosines.dtype == np.float32
     assert np.isnan(cosines).tolist() == [[False, True, False, False, True, False]] * 6
     for number, hits in enumerate(gallery.search(asked, 400)):
@@ -249,6 +250,8 @@ def test_bad_input_is_refused_and_changes_nothing() -> None:
         gallery.search(np.ones((1, 8), np.int8), 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="zeros"):
         gallery.search(np.zeros((1, 8), np.float32), 1)
+    with pytest.raises(ValueError, match="finite"):
+        gallery.search(np.full((1, 8), 1e300), 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="shape"):
         gallery.search(good[0], 1)
     with pytest.raises(ValueError, match="limit"):

@@ -22,7 +22,7 @@ others. What `put` or `remove` did before a search began is always seen. Scannin
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ _FIRST_PIECE: Final = 256
 
 _GATHERED_SHARE: Final = 0.5
 """Share of a block's rows from which on scanning all of them is cheaper than copying those asked for."""
+
+_Float = TypeVar("_Float", np.float16, np.float32)
 
 
 class Gallery:
@@ -91,11 +93,9 @@ class Gallery:
             TypeError: for vectors that are not floats or rows that are not integers.
         """
         rows = _row_numbers(rows)
-        kept = _matrix(vectors, self.dimension)
-        if len(rows) != len(kept):
-            raise ValueError(f"{len(rows)} rows for {len(kept)} vectors")
-        with np.errstate(over="ignore"):  # an overflow becomes infinite, which encode() refuses
-            halves = kept.astype(np.float16, copy=False)
+        halves = _matrix(vectors, self.dimension, np.float16)
+        if len(rows) != len(halves):
+            raise ValueError(f"{len(rows)} rows for {len(halves)} vectors")
         newest = len(rows) - 1 - np.unique(rows[::-1], return_index=True)[1]
         parts = [newest[start : start + _PUT_AT_ONCE] for start in range(0, len(newest), _PUT_AT_ONCE)]
         for part in parts:
@@ -134,8 +134,9 @@ class Gallery:
 
         Raises:
             ValueError: for wrong shapes, a query that is not finite or all zeros, a negative limit or row.
+            TypeError: for queries that are not floats or rows that are not integers.
         """
-        queries = _matrix(queries, self.dimension).astype(np.float32, copy=False)
+        queries = _matrix(queries, self.dimension, np.float32)
         if limit < 0 or np.isnan(minimum):
             raise ValueError("limit must not be negative and minimum must be a number")
         if rows is not None:
@@ -149,8 +150,13 @@ class Gallery:
         """Cosines of the queries (Q, D) with the rows (n,): float32 (Q, n), the values that a search gives.
 
         NaN stands where a row holds no descriptor. Made for small sets of candidates.
+
+        Raises:
+            ValueError: for wrong shapes, a query that is not finite or all zeros, a negative row.
         """
-        coded = CodedQueries(_matrix(queries, self.dimension).astype(np.float32, copy=False))
+        if not len(queries):
+            return np.empty((0, len(rows)), np.float32)
+        coded = CodedQueries(_matrix(queries, self.dimension, np.float32))
         rows = _row_numbers(rows)
         cosines = np.full((len(coded), len(rows)), np.nan, np.float32)
         for block, local, places in self._by_block(rows):
@@ -246,13 +252,14 @@ class Gallery:
         return ranking.hits()
 
 
-def _matrix(vectors: NDArray[Any], dimension: int) -> NDArray[Any]:
+def _matrix(vectors: NDArray[Any], dimension: int, dtype: type[_Float]) -> NDArray[_Float]:
     vectors = np.asarray(vectors)
     if vectors.dtype.kind != "f":
         raise TypeError(f"descriptors must be floats, not {vectors.dtype}")
     if vectors.ndim != 2 or vectors.shape[1] != dimension:
         raise ValueError(f"descriptors must have the shape (n, {dimension}), not {vectors.shape}")
-    return vectors
+    with np.errstate(over="ignore"):  # an overflow becomes infinite, which require_length() refuses
+        return vectors.astype(dtype, copy=False)
 
 
 def _row_numbers(rows: NDArray[Any]) -> NDArray[np.int32]:
