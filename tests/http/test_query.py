@@ -1,0 +1,91 @@
+"""The query grammar."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta
+
+from lunaria.http.errors import ApiError
+from lunaria.http.query import Flag, PagedOfAccount, Text, parse_query
+
+
+class Example(PagedOfAccount, frozen=True, kw_only=True):
+    flag: Flag = 0
+    score: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    ids: list[UUID] | None = None
+    states: list[Annotated[int, Meta(ge=1, le=3)]] | None = None
+    names: list[str] | None = None
+    text: Text | None = None
+    after: datetime | None = None
+
+
+class Required(PagedOfAccount, frozen=True, kw_only=True):
+    ids: list[UUID]
+
+
+def test_defaults() -> None:
+    assert parse_query("", Example) == Example()
+
+
+def test_unknown_names_are_ignored() -> None:
+    assert parse_query("create_time_gte=x&&&=1&flag", Example.__mro__[1]) == PagedOfAccount()
+
+
+def test_values() -> None:
+    one, other = uuid4(), uuid4()
+    text = urlencode(
+        {"page": 2, "page_size": 7, "flag": 1, "score": "0.5", "ids": f"{one}, {other}", "text": "ä b", "names": "a,b"}
+    )
+    parsed = parse_query(text + "&after=2020-01-01T00:00:00Z&states=2&states=3", Example)
+    assert parsed == Example(
+        page=2,
+        page_size=7,
+        flag=1,
+        score=0.5,
+        ids=[one, other],
+        states=[2, 3],
+        names=["a", "b"],
+        text="ä b",
+        after=datetime(2020, 1, 1, tzinfo=UTC),
+    )
+    assert parsed.offset == 7
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["page=0", "page=x", "page=1.0", "page=", "page=99999999999999999999", "page_size=1001", "flag=2", "flag=true",
+     "score=nan", "score=inf", "score=1.1", "score=1e400", "ids=x", "ids=", "states=4", "states=1,x", "text=%00",
+     "after=123", "after=yesterday", "account_id=1", "page=%D9%A1"],
+)  # fmt: skip
+def test_errors_name_the_parameter(text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        parse_query(text, Example)
+    assert caught.value.code == 12012
+    assert f"'{text.partition('=')[0]}'" in caught.value.detail
+
+
+def test_required() -> None:
+    with pytest.raises(ApiError) as caught:
+        parse_query("page=1", Required)
+    assert (caught.value.code, "'ids'" in caught.value.detail) == (12012, True)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    try:
+        parse_query(text, Example)
+    except ApiError as error:
+        assert error.code == 12012
+
+
+@given(st.sampled_from(["page", "flag", "score", "ids", "states", "names", "text", "after"]), st.text(max_size=30))
+def test_any_value_is_parsed_or_refused(name: str, value: str) -> None:
+    try:
+        parse_query(urlencode({name: value.encode("utf-8", "surrogatepass")}), Example)
+    except ApiError as error:
+        assert error.code == 12012
