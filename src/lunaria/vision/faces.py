@@ -112,7 +112,7 @@ class FaceDetector:
 
     def detect(self, pixels: Pixels) -> Detections:
         """All faces of an RGB image (H, W, 3)."""
-        found = self._merge([self._at_side(pixels, side) for side in self._sides(max(pixels.shape[:2]))])
+        found = self._at_sides(pixels, self._sides(max(pixels.shape[:2])))
         if not len(found):
             return self._turned(pixels)
         found = self._oriented(pixels, found)
@@ -146,14 +146,15 @@ class FaceDetector:
             large = min(long_side, LARGEST_SIDE, max(wanted, SMALL_SIDE))
         return [large, SMALL_SIDE] if large > SMALL_SIDE else [large]
 
-    def _at_side(self, pixels: Pixels, side: int) -> Detections:
-        height, width = pixels.shape[:2]
-        scale = side / max(height, width)
-        if scale == 1:
-            return self._run(pixels)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = np.asarray(cv2.resize(pixels, size, interpolation=_interpolation(scale)), np.uint8)
-        return self._run(small).moved(1 / scale, np.zeros(2))
+    def _at_sides(self, pixels: Pixels, sides: list[int]) -> Detections:
+        """Faces found with the image shrunk to each of these long sides, the largest first."""
+        parts: list[Detections] = []
+        small = pixels
+        for side in sides:
+            # From the size before, not from the image: a large one is gone through only once.
+            small = _resized(small, side)
+            parts.append(self._run(small).moved(max(pixels.shape[:2]) / side, np.zeros(2)))
+        return self._merge(parts)
 
     def _turned(self, pixels: Pixels) -> Detections:
         """Faces of a photo that lies on its side or head: of the three turns the one with the highest sum of scores."""
@@ -161,14 +162,11 @@ class FaceDetector:
 
     def _at_turn(self, pixels: Pixels, degrees: int) -> Detections:
         """Faces that are turned clockwise by 90, 180 or 270 degrees."""
-        height, width = pixels.shape[:2]
-        sides = self._sides(max(height, width))
-        scale = sides[0] / max(height, width)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = np.asarray(cv2.resize(pixels, size, interpolation=_interpolation(scale)), np.uint8)
-        turned = np.asarray(cv2.rotate(small, _TURNS[degrees]), np.uint8)
-        found = self._merge([self._at_side(turned, side) for side in sides])
-        return _turn_back(found, degrees, size).moved(1 / scale, np.zeros(2))
+        long_side = max(pixels.shape[:2])
+        sides = self._sides(long_side)
+        small = _resized(pixels, sides[0])
+        found = self._at_sides(np.asarray(cv2.rotate(small, _TURNS[degrees]), np.uint8), sides)
+        return _turn_back(found, degrees, (small.shape[1], small.shape[0])).moved(long_side / sides[0], np.zeros(2))
 
     def _oriented(self, pixels: Pixels, faces: Detections) -> Detections:
         """The same faces, with box and points replaced where one stands better in another orientation."""
@@ -268,5 +266,12 @@ def _matching(found: Detections, box: Points) -> Detections:
     return found.take(np.flatnonzero(inside & (overlap(found.boxes, box) >= BOX_OVERLAP)))
 
 
-def _interpolation(scale: float) -> int:
-    return int(cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+def _resized(pixels: Pixels, side: int) -> Pixels:
+    """The image with this long side."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale == 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
