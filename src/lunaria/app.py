@@ -14,6 +14,9 @@ import structlog
 from lunaria.accounts.routes import AccountRoutes
 from lunaria.accounts.service import AccountsService
 from lunaria.accounts.store import AccountsStore
+from lunaria.blobs.routes import ImageRoutes, ObjectRoutes, SampleRoutes
+from lunaria.blobs.service import BlobsService
+from lunaria.blobs.store import BlobsStore
 from lunaria.http.credentials import Gate
 from lunaria.http.errors import ErrorLinks
 from lunaria.http.middleware import Application, RequestContext
@@ -67,6 +70,7 @@ class Platform:
         self.models = ModelStore(settings.models_folder, settings.models.licence)
         self.analyzer = Analyzer(self.models, settings.models.backend)
         self.vision = WorkerPool(limits.workers or _cores(), limits.queue, name="vision")
+        self.blobs = BlobsService(BlobsStore(self.database), self.blob_store, self.decoder, self.vision, self.clock)
         self.searching = WorkerPool(settings.matching.workers or _cores(), settings.matching.queue, name="search")
         self.links = ErrorLinks(settings.documentation.error_link)
         matching_store = MatchingStore(self.database)
@@ -94,6 +98,9 @@ class Platform:
         routes: list[Routes] = [
             SystemRoutes(self.system, self.settings),
             AccountRoutes(self.accounts, registration_open=self.settings.registration_open),
+            SampleRoutes(self.blobs),
+            ImageRoutes(self.blobs),
+            ObjectRoutes(self.blobs),
             MatchingRoutes(self.matching),
         ]
         return [declared for noun in routes for declared in noun.operations()]
