@@ -4,7 +4,6 @@ import io
 import warnings
 
 from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 
 from lunaria.http.errors import ApiError
 from lunaria.vision.images import Decoder, ImageError, encode_jpeg
@@ -21,6 +20,14 @@ IMAGE_FORMATS = {
     "image/x-portable-pixmap": "PPM",
 }
 """Media types of pictures with the name of the format that their bytes must have."""
+
+_BEGINNINGS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "BMP": (b"BM",),
+    "TIFF": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
+    "PPM": (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf", b"PF"),
+}
 
 
 def prepare_sample(decoder: Decoder, data: bytes, content_type: str, size: tuple[int, int]) -> bytes:
@@ -52,12 +59,13 @@ def verify_image(decoder: Decoder, data: bytes, content_type: str) -> None:
     limit = decoder.limits.max_bytes
     if len(data) > limit:
         raise ApiError(100012, f"{len(data)} bytes; at most {limit} are allowed")
+    form = IMAGE_FORMATS[content_type]
+    if not data.startswith(_BEGINNINGS[form]):
+        raise ApiError(11028, f"{content_type}, but its bytes are not")
     try:
-        width, height = _header_size(data, IMAGE_FORMATS[content_type])
-    except UnidentifiedImageError:
-        raise ApiError(11028, f"{content_type}, but its bytes are not") from None
+        width, height = _header_size(data, form)
     except Exception as error:  # Pillow's readers let any exception through on damaged input
-        raise ApiError(100010, f"Damaged image: {error}") from None
+        raise ApiError(100010, f"The header of the image is damaged ({type(error).__name__})") from None
     if width < 1 or height < 1:
         raise ApiError(100010, f"The image is {width}x{height} pixels")
 
