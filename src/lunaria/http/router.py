@@ -20,7 +20,7 @@ from lunaria.http.query import parse_query
 from lunaria.http.request_id import current_request_id
 from lunaria.kit.pool import PoolFullError
 from lunaria.storage.blobstore import BlobStoreUnavailableError
-from lunaria.storage.database import DatabaseUnavailableError
+from lunaria.storage.database import DatabaseUnavailableError, StatementTimeoutError
 
 log = structlog.get_logger(__name__)
 
@@ -260,5 +260,8 @@ def _from_exception(error: BaseException) -> ApiError:
     if isinstance(error, DatabaseUnavailableError | BlobStoreUnavailableError):
         log.error("storage unavailable", error=str(error))
         return ApiError(10, "storage is not available", headers={"Retry-After": "1"})
+    if isinstance(error, StatementTimeoutError):
+        log.error("statement timeout", error=str(error))
+        return ApiError(10, "the database did not answer in time", headers={"Retry-After": "1"})
     log.error("unhandled error", exc_info=error)
     return ApiError(1)
