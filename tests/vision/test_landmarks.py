@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lunaria.vision.faces import Detections
+from lunaria.vision.detections import Detections
 from lunaria.vision.landmarks import BATCH, PASSES, LandmarkNetwork, five_points, roll_of
 
 FACE = np.zeros((68, 2))

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from lunaria.vision.descriptor_score import DescriptorScore, LengthScore, QualityScore
 from lunaria.vision.descriptors import Descriptor, DescriptorNetwork
-from lunaria.vision.faces import SCORE_THRESHOLD, Detections, FaceDetector, no_detections
+from lunaria.vision.detections import SCORE_THRESHOLD, Detections, no_detections
+from lunaria.vision.faces import FaceDetector
 from lunaria.vision.geometry import Pixels
 from lunaria.vision.head_pose import HeadPose, HeadPoseEstimator, MeshNetwork
 from lunaria.vision.images import Image, ImageError
 from lunaria.vision.landmarks import LandmarkNetwork, Landmarks
 from lunaria.vision.packs.manifest import Network, Preprocessing
-from lunaria.vision.packs.store import ModelStore
-from lunaria.vision.runtime import Backend, InferenceSession, open_session
+from lunaria.vision.packs.store import ModelStore, ModelStoreError
+from lunaria.vision.runtime import Backend, InferenceSession, RuntimeUnavailableError, open_session
 from lunaria.vision.similarity import Similarity
-from lunaria.vision.warps import ALIGNED_TEMPLATE, WARP_SIDE, align, cut_warp
+from lunaria.vision.warps import ALIGNED_SIDE, ALIGNED_TEMPLATE, WARP_SIDE, align, cut_warp
+from lunaria.vision.yunet import YuNet
 
 
 class MultifacePolicy(IntEnum):
@@ -90,12 +92,12 @@ class MultipleFacesError(Exception):
 class _Networks:
     detector: FaceDetector
     landmarks: LandmarkNetwork
-    mesh: MeshNetwork
+    mesh: MeshNetwork | None
     pose: HeadPoseEstimator
     descriptor: DescriptorNetwork
     score: DescriptorScore
     template: NDArray[np.float64] = field(default_factory=lambda: ALIGNED_TEMPLATE)
-    aligned_side: int = 112
+    aligned_side: int = ALIGNED_SIDE
 
 
 class Analyzer:
@@ -125,10 +127,11 @@ class Analyzer:
         preprocessing = _preprocessing(descriptor)
         self._networks = _Networks(
             detector=FaceDetector(
-                load("face_detector"), score_threshold=score_threshold, minimum_face_size=minimum_face_size
+                YuNet(load("face_detector"), score_threshold),
+                minimum_face_size=minimum_face_size,
             ),
             landmarks=LandmarkNetwork(load("face_landmarks68")),
-            mesh=MeshNetwork(open_session(store.network("face_mesh").path)),
+            mesh=_mesh_network(store),
             pose=pose,
             descriptor=DescriptorNetwork(load("face_descriptor"), preprocessing, spec.dimension),
             score=(
@@ -137,7 +140,7 @@ class Analyzer:
                 else QualityScore(load("face_quality"), _preprocessing(store.network("face_quality").spec), pose)
             ),
             template=np.array(descriptor.parameters.get("template", ALIGNED_TEMPLATE), np.float64),
-            aligned_side=preprocessing.width or 112,
+            aligned_side=preprocessing.width or ALIGNED_SIDE,
         )
 
     def analyze(
@@ -191,12 +194,18 @@ class Analyzer:
             if plan.landmarks68:
                 finding.landmarks68 = face.points68
             if plan.head_pose:
-                finding.head_pose = self._networks.pose.from_mesh(self._networks.mesh.locate(pixels, face))
+                finding.head_pose = self._pose(pixels, face)
             if plan.warp:
                 finding.warp = cut_warp(pixels, face.points5)
         if plan.descriptor:
             for finding, descriptor in zip(findings, self._describe(pixels, landmarks), strict=True):
                 finding.descriptor = descriptor
+
+    def _pose(self, pixels: Pixels, face: Landmarks) -> HeadPose | None:
+        networks = self._networks
+        if networks.mesh is None:
+            return networks.pose.from_landmarks(face.points68)
+        return networks.pose.from_mesh(networks.mesh.locate(pixels, face))
 
     def _analyze_warp(self, pixels: Pixels, plan: Plan) -> FaceFinding:
         if pixels.shape[:2] != (WARP_SIDE, WARP_SIDE):
@@ -218,9 +227,17 @@ class Analyzer:
         ]
 
 
+def _mesh_network(store: ModelStore) -> MeshNetwork | None:
+    """None where no backend reads its file: then the pose is fitted to the landmarks."""
+    try:
+        return MeshNetwork(open_session(store.network("face_mesh").path))
+    except RuntimeUnavailableError:
+        return None
+
+
 def _preprocessing(network: Network) -> Preprocessing:
     if network.preprocessing is None:
-        raise ValueError(f"the manifest says nothing about the preprocessing of the network {network.role!r}")
+        raise ModelStoreError(f"the manifest says nothing about the preprocessing of the network {network.role!r}")
     return network.preprocessing
 
 

@@ -1,7 +1,6 @@
-"""Where the faces are and which side of them is up: YuNet at two scales, and in four orientations.
+"""Where the faces are and which side of them is up: a detection network at two scales, and in four orientations.
 
-YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) finds faces from about 12 pixels of its input
-and loses those that are large in it, hence a second, small scale.
+YuNet finds faces from about 12 pixels of its input and loses those that are large in it, hence a second, small scale.
 
 It also finds most faces that lie on their side or head, but with points as if they stood upright, and a descriptor made
 from these is worthless (cosine 0.0 to 0.7 with the upright one). So each face is looked at again in four orientations:
@@ -11,25 +10,17 @@ image is searched in its position too. A lying face among standing ones may be m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
-
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from lunaria.vision.detections import DetectionNetwork, Detections, no_detections
 from lunaria.vision.geometry import Pixels, Points, crop, overlap, square_transform, suppress_overlaps
-from lunaria.vision.runtime import InferenceSession
 
-SCORE_THRESHOLD = 0.6
-ONE_SCALE_OVERLAP = 0.3
 MERGED_OVERLAP = 0.4
 
 LARGE_SIDE = 640
 SMALL_SIDE = 240
 NATIVE_SIDE = 400
-LARGEST_SIDE = 1920
 SMALLEST_FACE_IN_INPUT = 12
 
 BOX_INPUT_SIDE = 320
@@ -41,8 +32,6 @@ ORIENTATION_MARGIN = 2.0
 ORIENTATION_LEAD = 0.01
 """By how much the score of a turned face must exceed that of the upright one: upright is what nearly all are."""
 
-_STRIDES = (8, 16, 32)
-_SIZE_MULTIPLE = 32
 _TURNS = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
     180: cv2.ROTATE_180,
@@ -50,64 +39,15 @@ _TURNS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """N faces in pixels of the image, best score first.
-
-    `boxes` (N, 4): x1, y1, x2, y2, possibly reaching over the border; `scores` (N,) 0..1; `points` (N, 5, 2): the eye
-    on the left and on the right of an upright picture, nose tip, mouth corners; `turns` (N,): by how many degrees (0,
-    90, 180, 270) the face is turned clockwise as seen.
-    """
-
-    boxes: Points
-    scores: Points
-    points: Points
-    turns: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def take(self, index: Any) -> Detections:
-        """The faces at these indices."""
-        return Detections(self.boxes[index], self.scores[index], self.points[index], self.turns[index])
-
-    def joined(self, *others: Detections) -> Detections:
-        """These faces and others, in order."""
-        parts = (self, *others)
-        return Detections(
-            np.concatenate([part.boxes for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.points for part in parts]),
-            np.concatenate([part.turns for part in parts]),
-        )
-
-    def moved(self, scale: float, shift: Points) -> Detections:
-        """Coordinates times `scale` plus `shift`."""
-        return Detections(self.boxes * scale + np.tile(shift, 2), self.scores, self.points * scale + shift, self.turns)
-
-
-def no_detections() -> Detections:
-    """Zero faces."""
-    return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)), np.zeros(0, np.int64))
-
-
 class FaceDetector:
-    """Finds faces with a YuNet network that takes any size. Thread-safe.
+    """Finds faces with a detection network. Thread-safe.
 
     `minimum_face_size`: faces at least this many pixels wide and high in the image shall be found; it sets the large
     scale. None: long side 640, so from 1/53 of the long side of the image.
     """
 
-    def __init__(
-        self,
-        session: InferenceSession,
-        *,
-        score_threshold: float = SCORE_THRESHOLD,
-        minimum_face_size: int | None = None,
-    ) -> None:
-        self._session = session
-        self._input = session.inputs[0]
-        self._threshold = score_threshold
+    def __init__(self, network: DetectionNetwork, *, minimum_face_size: int | None = None) -> None:
+        self._network = network
         self._minimum_face_size = minimum_face_size
 
     def detect(self, pixels: Pixels) -> Detections:
@@ -127,7 +67,7 @@ class FaceDetector:
         if (box[2:] - box[:2]).min() < 1:
             return no_detections()
         small, to_image = _around(pixels, box, BOX_MARGIN, BOX_INPUT_SIDE)
-        candidates = _matching(self._run(small).moved(*to_image), box)
+        candidates = _matching(self._network.run(small).moved(*to_image), box)
         if not len(candidates):
             candidates = _matching(self._turned(small).moved(*to_image), box)
         if not len(candidates):
@@ -143,7 +83,7 @@ class FaceDetector:
             large = min(long_side, LARGE_SIDE)
         else:
             wanted = round(long_side * SMALLEST_FACE_IN_INPUT / self._minimum_face_size)
-            large = min(long_side, LARGEST_SIDE, max(wanted, SMALL_SIDE))
+            large = min(long_side, self._network.largest_side, max(wanted, SMALL_SIDE))
         return [large, SMALL_SIDE] if large > SMALL_SIDE else [large]
 
     def _at_sides(self, pixels: Pixels, sides: list[int]) -> Detections:
@@ -153,7 +93,7 @@ class FaceDetector:
         for side in sides:
             # From the size before, not from the image: a large one is gone through only once.
             small = _resized(small, side)
-            parts.append(self._run(small).moved(max(pixels.shape[:2]) / side, np.zeros(2)))
+            parts.append(self._network.run(small).moved(max(pixels.shape[:2]) / side, np.zeros(2)))
         return self._merge(parts)
 
     def _turned(self, pixels: Pixels) -> Detections:
@@ -176,10 +116,10 @@ class FaceDetector:
         box = face.boxes[0]
         small, to_image = _around(pixels, box, ORIENTATION_MARGIN, ORIENTATION_INPUT_SIDE)
         size = (ORIENTATION_INPUT_SIDE, ORIENTATION_INPUT_SIDE)
-        upright = _matching(self._run(small).moved(*to_image), box).scores.max(initial=0)
+        upright = _matching(self._network.run(small).moved(*to_image), box).scores.max(initial=0)
         best, best_score = face, upright + ORIENTATION_LEAD
         for degrees, code in _TURNS.items():
-            turned = self._run(np.asarray(cv2.rotate(small, code), np.uint8))
+            turned = self._network.run(np.asarray(cv2.rotate(small, code), np.uint8))
             found = _matching(_turn_back(turned, degrees, size).moved(*to_image), box)
             if found.scores.max(initial=0) > best_score:
                 best = found.take([int(np.argmax(found.scores))])
@@ -189,49 +129,6 @@ class FaceDetector:
     def _merge(self, parts: list[Detections]) -> Detections:
         merged = no_detections().joined(*parts)
         return merged.take(suppress_overlaps(merged.boxes, merged.scores, MERGED_OVERLAP))
-
-    def _run(self, pixels: Pixels) -> Detections:
-        height, width = pixels.shape[:2]
-        rows, columns = (-(-length // _SIZE_MULTIPLE) * _SIZE_MULTIPLE for length in (height, width))
-        tensor = np.zeros((1, 3, rows, columns), np.float32)
-        tensor[0, :, :height, :width] = pixels.transpose(2, 0, 1)[::-1]
-        outputs = list(self._session.run({self._input: tensor}).values())
-        found = _read_outputs(outputs, rows, columns, self._threshold)
-        return found.take(suppress_overlaps(found.boxes, found.scores, ONE_SCALE_OVERLAP))
-
-
-@lru_cache(maxsize=256)
-def _grid(rows: int, columns: int) -> tuple[Points, Points]:
-    """Column and row (cells, 2) and stride (cells,) of every cell of all three strides, in the order of the outputs."""
-    cells, strides = [], []
-    for stride in _STRIDES:
-        row, column = np.mgrid[0 : rows // stride, 0 : columns // stride]
-        cells.append(np.stack([column.ravel(), row.ravel()], axis=1))
-        strides.append(np.full(row.size, stride))
-    return np.concatenate(cells).astype(np.float64), np.concatenate(strides).astype(np.float64)
-
-
-def _read_outputs(outputs: list[NDArray[Any]], rows: int, columns: int, threshold: float) -> Detections:
-    """Faces from the twelve outputs: class, objectness, box and points, each for the strides 8, 16 and 32."""
-    classes, objects = (
-        np.clip(np.concatenate([part.reshape(-1) for part in outputs[start : start + 3]]), 0, 1) for start in (0, 3)
-    )
-    scores = np.sqrt(classes * objects)
-    chosen = np.flatnonzero(scores >= threshold)
-    if not len(chosen):
-        return no_detections()
-    boxes = np.concatenate([part.reshape(-1, 4) for part in outputs[6:9]])[chosen].astype(np.float64)
-    points = np.concatenate([part.reshape(-1, 5, 2) for part in outputs[9:12]])[chosen].astype(np.float64)
-    all_cells, all_strides = _grid(rows, columns)
-    cells, strides = all_cells[chosen], all_strides[chosen, None]
-    centres = (cells + boxes[:, :2]) * strides
-    sizes = np.exp(np.minimum(boxes[:, 2:], 10)) * strides
-    return Detections(
-        np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1),
-        scores[chosen].astype(np.float64),
-        (points + cells[:, None, :]) * strides[:, :, None],
-        np.zeros(len(chosen), np.int64),
-    )
 
 
 def _turn_back(found: Detections, degrees: int, size: tuple[int, int]) -> Detections:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lunaria.vision.faces import Detections
+from lunaria.vision.detections import Detections
 from lunaria.vision.geometry import Pixels, Points, crop, square_transform, transform
 from lunaria.vision.runtime import InferenceSession
 
