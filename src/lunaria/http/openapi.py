@@ -163,7 +163,7 @@ def _body(declared: Operation, known: dict[str, Json]) -> Json:
 def _responses(declared: Operation, known: dict[str, Json]) -> Json:
     made: Json = {str(status): _reply(declared, content, known) for status, content in declared.replies.items()}
     by_status: dict[int, list[int]] = {}
-    for code in sorted({*declared.errors, *_common(declared)}):
+    for code in error_codes(declared):
         by_status.setdefault(CATALOGUE[code].status, []).append(code)
     for status, codes in sorted(by_status.items()):
         described = "; ".join(f"{code}: {CATALOGUE[code].detail}" for code in codes)
@@ -171,6 +171,11 @@ def _responses(declared: Operation, known: dict[str, Json]) -> Json:
         if declared.method != "HEAD":
             made[str(status)]["content"] = {JSON: {"schema": known[_key(ErrorBody)]}}
     return made
+
+
+def error_codes(declared: Operation) -> list[int]:
+    """Every code of the catalogue that an operation can answer with, in order."""
+    return sorted({*declared.errors, *_common(declared)})
 
 
 def _common(declared: Operation) -> Iterable[int]:
