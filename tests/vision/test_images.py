@@ -102,6 +102,20 @@ def test_of_several_frames_the_first_counts() -> None:
         assert abs(int(Decoder().decode(data).pixels[0, 0, 0]) - 10) < 4, form
 
 
+def test_a_jpeg_of_several_pictures_is_a_jpeg() -> None:
+    other = PillowImage.new("RGB", (8, 8), (200, 0, 0))
+    data = saved(PillowImage.fromarray(gradient()), "MPO", save_all=True, append_images=[other], quality=95)
+    image = Decoder().decode(data, extract_exif=True)
+    assert image.format == "JPEG"
+    assert np.abs(image.pixels.astype(int) - gradient()).mean() < 3
+
+
+def test_pixels_of_every_format_can_be_encoded() -> None:
+    for form in ("JPEG", "PNG", "TIFF"):
+        pixels = Decoder().decode(saved(PillowImage.fromarray(gradient()), form)).pixels
+        assert Decoder().decode(encode_jpeg(pixels)).pixels.shape == pixels.shape
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_all_orientations_are_turned_upright(form: str, orientation: int) -> None:

@@ -61,7 +61,11 @@ class ImageLimits:
 
 @dataclass(slots=True)
 class Image:
-    """A decoded image. `pixels`: (H, W, 3) uint8 RGB; `exif`: tag name -> value, on request and for JPEG only."""
+    """A decoded image.
+
+    `pixels`: (H, W, 3) uint8 RGB, possibly read-only; `format`: as in FORMATS; `exif`: tag name -> value, on request
+    and for JPEG only; `byte_size`: of the encoded data.
+    """
 
     pixels: NDArray[np.uint8]
     format: str
@@ -188,17 +192,14 @@ def _decode_other(source: PillowImage.Image) -> NDArray[np.uint8]:
     if mode in ("I", "F"):
         raise ImageError(100011, "Pixels of 32 bits have no defined range")
     if source.has_transparency_data:
-        colours = source.convert("RGBA")
-        backdrop = PillowImage.new("RGBA", colours.size, (255, 255, 255, 255))
-        return _pixels(PillowImage.alpha_composite(backdrop, colours).convert("RGB"))
+        colours = source if mode == "RGBA" else source.convert("RGBA")
+        backdrop = PillowImage.new("RGB", colours.size, (255, 255, 255))
+        backdrop.paste(colours, mask=colours)
+        return np.asarray(backdrop, np.uint8)
     try:
-        return _pixels(source if mode == "RGB" else source.convert("RGB"))
+        return np.asarray(source if mode == "RGB" else source.convert("RGB"), np.uint8)
     except ValueError as error:
         raise ImageError(100011, f"Pixels of the kind {mode} cannot be read") from error
-
-
-def _pixels(source: PillowImage.Image) -> NDArray[np.uint8]:
-    return np.array(source, np.uint8)
 
 
 def _orientation(source: PillowImage.Image) -> int:
