@@ -1,7 +1,6 @@
 """Checks of pictures before they are stored. Synchronous: for a worker thread."""
 
 import io
-import warnings
 
 from PIL import Image as PillowImage
 
@@ -48,13 +47,14 @@ def prepare_sample(decoder: Decoder, data: bytes, content_type: str, size: tuple
     height, width = image.pixels.shape[:2]
     if (width, height) != size:
         raise ApiError(11030, f"{size[0]}x{size[1]}")
-    return data if image.format == "JPEG" and _is_plain_jpeg(data) else encode_jpeg(image.pixels)
+    return data if image.format == "JPEG" and is_plain_jpeg(data) else encode_jpeg(image.pixels)
 
 
 def verify_image(decoder: Decoder, data: bytes, content_type: str) -> None:
     """Check that a picture which is stored as it is begins like one of its type.
 
-    Raises 400/11028 when it is of another type, 400/100010 when its header is broken, 400/100012 for too many bytes.
+    Raises 400/11028 when it is of another type, 400/100010 when its header is broken, 400/100012 for too many
+    bytes or pixels.
     """
     limit = decoder.limits.max_bytes
     if len(data) > limit:
@@ -64,6 +64,8 @@ def verify_image(decoder: Decoder, data: bytes, content_type: str) -> None:
         raise ApiError(11028, f"{content_type}, but its bytes are not")
     try:
         width, height = _header_size(data, form)
+    except PillowImage.DecompressionBombError as error:
+        raise ApiError(100012, error) from None
     except Exception as error:  # Pillow's readers let any exception through on damaged input
         raise ApiError(100010, f"The header of the image is damaged ({type(error).__name__})") from None
     if width < 1 or height < 1:
@@ -71,14 +73,11 @@ def verify_image(decoder: Decoder, data: bytes, content_type: str) -> None:
 
 
 def _header_size(data: bytes, form: str) -> tuple[int, int]:
-    with warnings.catch_warnings():
-        # Nothing is decoded here, so a picture of many pixels is no danger.
-        warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
-        with PillowImage.open(io.BytesIO(data), formats=[form]) as picture:
-            return picture.size
+    with PillowImage.open(io.BytesIO(data), formats=[form]) as picture:
+        return picture.size
 
 
-def _is_plain_jpeg(data: bytes) -> bool:
+def is_plain_jpeg(data: bytes) -> bool:
     """Whether every reader understands the JPEG alike: three channels, not progressive, no EXIF."""
     with PillowImage.open(io.BytesIO(data), formats=["JPEG"]) as picture:
         return picture.mode == "RGB" and not {"progressive", "progression", "exif"} & picture.info.keys()
