@@ -316,6 +316,8 @@ def _supported(url: httpx.URL) -> httpx.URL:
         raise OutboundError("only http and https are supported")
     if not url.host:
         raise OutboundError("the URL names no host")
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise OutboundError("the URL is not well-formed")
     if url.userinfo:
         raise OutboundError("credentials in the URL are not supported")
     return url
