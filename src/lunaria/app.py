@@ -17,11 +17,18 @@ from lunaria.accounts.store import AccountsStore
 from lunaria.blobs.routes import ImageRoutes, ObjectRoutes, SampleRoutes
 from lunaria.blobs.service import BlobsService
 from lunaria.blobs.store import BlobsStore
+from lunaria.estimation.catalogue import sources
+from lunaria.estimation.detector import DetectorService
+from lunaria.estimation.examination import Examiner
+from lunaria.estimation.inputs import ImageInputs
+from lunaria.estimation.routes import EstimationRoutes
+from lunaria.estimation.sdk import SdkService
 from lunaria.http.credentials import Gate
 from lunaria.http.errors import ErrorLinks
 from lunaria.http.middleware import Application, RequestContext
 from lunaria.http.operation import Operation, Routes
 from lunaria.http.router import Edge, build_application
+from lunaria.kit.outbound import OutboundClient
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import SystemClock
 from lunaria.matching.index import MatchingIndex
@@ -76,6 +83,12 @@ class Platform:
         matching_store = MatchingStore(self.database)
         self.index = MatchingIndex(matching_store)
         self.coding = DescriptorCoding({self.analyzer.descriptor_version: self.analyzer.descriptor_dimension})
+        outbound = settings.outbound
+        self.outbound = OutboundClient(outbound.allow, outbound.timeout, outbound.redirects)
+        self.inputs = ImageInputs(
+            self.blobs, self.outbound, max_images=limits.images_per_request, max_bytes=limits.image_bytes
+        )
+        self.examiner = Examiner(self.analyzer, self.decoder, self.coding, self.vision, self.links)
         self.matching = MatchingService(
             self.index,
             matching_store,
@@ -90,7 +103,7 @@ class Platform:
         self.system = SystemService(
             version("lunaria"),
             {"database": self.database.ping, "blob store": self.blob_store.ping},
-            lambda: features({}),
+            lambda: features(sources(self.models)),
         )
 
     def operations(self) -> list[Operation]:
@@ -101,6 +114,7 @@ class Platform:
             SampleRoutes(self.blobs),
             ImageRoutes(self.blobs),
             ObjectRoutes(self.blobs),
+            EstimationRoutes(self.inputs, SdkService(self.examiner), DetectorService(self.examiner, self.blobs)),
             MatchingRoutes(self.matching),
         ]
         return [declared for noun in routes for declared in noun.operations()]
@@ -124,6 +138,7 @@ class Platform:
     async def stop(self) -> None:
         for pool in (self.hashing, self.vision, self.searching):
             pool.close()
+        await self.outbound.close()
         await self.database.close()
 
     async def _ensure_admin(self) -> None:

@@ -1,0 +1,165 @@
+"""Query parameters of the five front ends."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from lunaria.http.query import Flag, Query
+
+Policy = Annotated[
+    Literal[0, 1, 2],
+    Meta(description="Several faces in an image: 0 - refuse the image, 1 - take all, 2 - take the best."),
+]
+Angle = Annotated[
+    int, Meta(ge=0, le=180, description="A face turned by this many degrees or more is filtered; 180: none is.")
+]
+Score = Annotated[float, Meta(ge=0, le=1, description="Descriptors with a lower score are dropped.")]
+UseExif = Annotated[Flag, Meta(description="Whether to turn the image upright by its EXIF data.")]
+ExtractExif = Annotated[Flag, Meta(description="Whether to return the EXIF tags of JPEG images.")]
+MaskStates = Annotated[
+    list[Literal[1, 2, 3]],
+    Meta(min_length=1, description="Wanted mask states: 1 - missing, 2 - medical mask, 3 - occluded."),
+]
+LivenessStates = Annotated[
+    list[Literal[0, 1, 2]], Meta(min_length=1, description="Wanted liveness: 0 - spoof, 1 - real, 2 - unknown.")
+]
+DeepfakeStates = Annotated[
+    list[Literal[0, 1]], Meta(min_length=1, description="Wanted deepfake states: 0 - fake, 1 - real.")
+]
+
+
+class SdkQuery(Query, frozen=True, kw_only=True):
+    """What to find and estimate; nothing of it is stored."""
+
+    image_type: Annotated[
+        Literal[0, 1, 2], Meta(description="0 - raw image, 1 - face warp (250x250), 2 - body warp (128x256).")
+    ] = 0
+    estimate_people_count: Flag = 0
+    multiface_policy: Policy = 1
+    detect_face: Flag = 0
+    detect_body: Flag = 0
+    estimate_head_pose: Flag = 0
+    estimate_emotions: Flag = 0
+    estimate_mask: Flag = 0
+    estimate_glasses: Flag = 0
+    estimate_liveness: Flag = 0
+    estimate_deepfake: Flag = 0
+    estimate_landmarks68: Flag = 0
+    estimate_landmarks5: Flag = 0
+    estimate_quality: Flag = 0
+    estimate_gaze: Flag = 0
+    estimate_eyes_attributes: Flag = 0
+    estimate_mouth_attributes: Flag = 0
+    estimate_face_descriptor: Flag = 1
+    estimate_basic_attributes: Flag = 0
+    estimate_body_descriptor: Annotated[Flag, Meta(description="Matters only where bodies are detected.")] = 1
+    estimate_upper_body: Flag = 0
+    estimate_lower_body: Flag = 0
+    estimate_accessories: Flag = 0
+    estimate_body_basic_attributes: Flag = 0
+    estimate_body_warp: Flag = 0
+    estimate_face_warp: Flag = 0
+    aggregate_attributes: Annotated[
+        Flag, Meta(description="Whether to merge the descriptors of all images, which must show one person.")
+    ] = 0
+    pitch_threshold: Angle = 180
+    roll_threshold: Angle = 180
+    yaw_threshold: Angle = 180
+    score_threshold: Score = 0.0
+    mask_states: MaskStates | None = None
+    liveness_states: LivenessStates | None = None
+    deepfake_states: DeepfakeStates | None = None
+    use_exif_info: UseExif = 1
+    extract_exif: ExtractExif = 0
+
+    @property
+    def wanted(self) -> Iterator[str]:
+        """The estimates that were asked for and that the kind of image allows, by their names in the catalogue."""
+        of_faces = {
+            "emotions": self.estimate_emotions,
+            "mask": self.estimate_mask,
+            "glasses": self.estimate_glasses,
+            "quality": self.estimate_quality,
+            "eyes_attributes": self.estimate_eyes_attributes,
+            "mouth_attributes": self.estimate_mouth_attributes,
+            "basic_attributes": self.estimate_basic_attributes,
+        }
+        of_raw_images = {
+            "liveness": self.estimate_liveness,
+            "deepfake": self.estimate_deepfake,
+            "gaze": self.estimate_gaze,
+        }
+        body_attributes = (
+            self.estimate_upper_body
+            or self.estimate_lower_body
+            or self.estimate_accessories
+            or self.estimate_body_basic_attributes
+        )
+        of_bodies = {
+            "body_detection": self.detect_body or self.estimate_body_warp or self.image_type == 2,
+            "body_attributes": body_attributes,
+        }
+        groups = {0: (of_faces, of_raw_images, of_bodies), 1: (of_faces,), 2: (of_bodies,)}[self.image_type]
+        yield from (name for group in groups for name, asked in group.items() if asked)
+        if self.estimate_people_count:
+            yield "people_count"
+
+
+class IsoQuery(Query, frozen=True, kw_only=True):
+    """What the checks look at."""
+
+    image_type: Annotated[Literal[0, 1], Meta(description="0 - raw image, 1 - face warp (250x250).")] = 0
+    multiface_policy: Policy = 0
+    extract_exif: ExtractExif = 0
+
+
+class DetectorQuery(Query, frozen=True, kw_only=True):
+    """What to estimate of the faces that are found and stored as samples."""
+
+    multiface_policy: Policy = 1
+    estimate_head_pose: Flag = 0
+    estimate_emotions: Flag = 0
+    estimate_mask: Flag = 0
+    detect_landmarks68: Flag = 0
+    extract_exif: ExtractExif = 0
+    estimate_quality: Flag = 0
+    estimate_gaze: Flag = 0
+    estimate_eyes_attributes: Flag = 0
+    estimate_mouth_attributes: Flag = 0
+    pitch_threshold: Angle = 180
+    roll_threshold: Angle = 180
+    yaw_threshold: Angle = 180
+    warped_image: Annotated[Flag, Meta(description="Whether the images are face warps (250x250) already.")] = 0
+    use_exif_info: UseExif = 1
+    estimate_face_quality: Flag = 0
+
+    @property
+    def wanted(self) -> Iterator[str]:
+        """The estimates that were asked for and that the kind of image allows, by their names in the catalogue."""
+        asked = {
+            "emotions": self.estimate_emotions,
+            "mask": self.estimate_mask,
+            "quality": self.estimate_quality,
+            "gaze": self.estimate_gaze and not self.warped_image,
+            "eyes_attributes": self.estimate_eyes_attributes,
+            "mouth_attributes": self.estimate_mouth_attributes,
+            "face_quality": self.estimate_face_quality,
+        }
+        yield from (name for name, flag in asked.items() if flag)
+
+
+class LivenessQuery(Query, frozen=True, kw_only=True):
+    """How to answer."""
+
+    aggregate: Annotated[Flag, Meta(description="Whether to merge the estimates of all images.")] = 0
+
+
+class ExtractorQuery(Query, frozen=True, kw_only=True):
+    """What to extract from samples, and for how long to keep it."""
+
+    score_threshold: Score = 0.0
+    extract_descriptor: Flag = 1
+    extract_basic_attributes: Flag = 0
+    aggregate_attributes: Annotated[Flag, Meta(description="Whether to make one attribute of all samples.")] = 0
+    ttl: Annotated[int, Meta(ge=1, le=86400, description="Seconds for which the attributes are kept.")] = 300

@@ -1,0 +1,105 @@
+"""Operations 17, 19, 21, 49, 183: the front ends of the one analysis."""
+
+from lunaria.estimation.catalogue import refuse_missing
+from lunaria.estimation.detector import DetectorService
+from lunaria.estimation.inputs import IMAGE_BODY, IMAGE_BODY_ERRORS, ImageInputs
+from lunaria.estimation.queries import DetectorQuery, IsoQuery, LivenessQuery, SdkQuery
+from lunaria.estimation.schemas import (
+    DetectorResult,
+    IsoResult,
+    LivenessResult,
+    SdkResult,
+)
+from lunaria.estimation.sdk import SdkService
+from lunaria.http.errors import ApiError
+from lunaria.http.operation import Call, Content, Reply, Routes, operation
+from lunaria.http.principal import Need
+
+TURNED_OFF = 11044
+DEVICE_PARTS = ("meta", "x_meta")
+"""Parts of a form that old clients of /liveness send; they have no meaning any more."""
+
+
+class EstimationRoutes(Routes):
+    """Operations that take images."""
+
+    def __init__(self, inputs: ImageInputs, sdk: SdkService, detector: DetectorService) -> None:
+        self._inputs = inputs
+        self._sdk = sdk
+        self._detector = detector
+
+    @operation(
+        "POST",
+        "/6/sdk",
+        "sdk",
+        "sdk resource",
+        needs=(Need("sdk"),),
+        query=SdkQuery,
+        body=IMAGE_BODY,
+        replies={200: Content(SdkResult)},
+        errors=(*IMAGE_BODY_ERRORS, TURNED_OFF, 11034),
+        msgpack_reply=True,
+    )
+    async def sdk(self, call: Call[SdkQuery, bytes]) -> Reply:
+        """Detect faces and estimate what is asked for; nothing is stored.
+
+        An image that cannot be used has an error of its own and leaves the others alone. What is impossible with
+        warps is left out for them.
+        """
+        refuse_missing(call.query.wanted)
+        images = await self._inputs.read(call)
+        return Reply(body=await self._sdk.estimate(images, call.query))
+
+    @operation(
+        "POST",
+        "/6/iso",
+        "iso",
+        "iso resource",
+        needs=(Need("iso"),),
+        query=IsoQuery,
+        body=IMAGE_BODY,
+        replies={200: Content(IsoResult)},
+        errors=(*IMAGE_BODY_ERRORS, TURNED_OFF),
+        msgpack_reply=True,
+    )
+    async def iso(self, call: Call[IsoQuery, bytes]) -> Reply:
+        """Check portraits against the requirements of ISO/IEC 19794-5."""
+        await self._inputs.read(call)
+        raise ApiError(TURNED_OFF, "iso")
+
+    @operation(
+        "POST",
+        "/6/detector",
+        "samples",
+        "detect faces",
+        needs=(Need("face_sample", "creation"),),
+        query=DetectorQuery,
+        body=IMAGE_BODY,
+        replies={200: Content(DetectorResult)},
+        errors=(*IMAGE_BODY_ERRORS, TURNED_OFF),
+    )
+    async def detect(self, call: Call[DetectorQuery, bytes]) -> Reply:
+        """Detect faces, store a sample of each, and estimate what is asked for.
+
+        Filtered faces are told of and not stored. An image that cannot be used has an error of its own.
+        """
+        owner = call.principal.owner
+        refuse_missing(call.query.wanted)
+        images = await self._inputs.read(call)
+        return Reply(body=await self._detector.detect(owner, images, call.query))
+
+    @operation(
+        "POST",
+        "/6/liveness",
+        "liveness",
+        "predict liveness",
+        needs=(Need("liveness"),),
+        query=LivenessQuery,
+        body=IMAGE_BODY,
+        replies={200: Content(LivenessResult)},
+        errors=(*IMAGE_BODY_ERRORS, TURNED_OFF),
+    )
+    async def liveness(self, call: Call[LivenessQuery, bytes]) -> Reply:
+        """Tell whether images show a live person rather than a picture of one."""
+        await self._inputs.read(call, ignored_parts=DEVICE_PARTS)
+        raise ApiError(TURNED_OFF, "liveness")
