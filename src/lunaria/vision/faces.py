@@ -29,8 +29,10 @@ BOX_OVERLAP = 0.2
 
 ORIENTATION_INPUT_SIDE = 128
 ORIENTATION_MARGIN = 2.0
-ORIENTATION_LEAD = 0.01
+ORIENTATION_LEAD = 0.03
 """By how much the score of a turned face must exceed that of the upright one: upright is what nearly all are."""
+
+NEW_FACE_OVERLAP = 0.1
 
 _TURNS = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
@@ -54,11 +56,23 @@ class FaceDetector:
         """All faces of an RGB image (H, W, 3)."""
         found = self._at_sides(pixels, self._sides(max(pixels.shape[:2])))
         if not len(found):
-            return self._turned(pixels)
+            return self._oriented(pixels, self._turned(pixels))
         found = self._oriented(pixels, found)
-        turns = sorted({int(turn) for turn in found.turns} - {0})
-        # Who lies in the picture is found less surely; where one face does, others may.
-        return self._merge([found, *[self._at_turn(pixels, turn) for turn in turns]]) if turns else found
+        for turn in sorted({int(turn) for turn in found.turns} - {0}):
+            # A face that lies is found less surely than one that stands: where one does, others may have been missed.
+            found = self._with_new(pixels, found, self._at_turn(pixels, turn))
+        return found.take(np.argsort(-found.scores, kind="stable"))
+
+    def _with_new(self, pixels: Pixels, found: Detections, more: Detections) -> Detections:
+        """`found` and those of `more` that are elsewhere and whose position holds when looked at closely."""
+        for index in range(len(more)):
+            face = more.take([index])
+            if len(found) and overlap(found.boxes, face.boxes[0]).max() > NEW_FACE_OVERLAP:
+                continue
+            checked = self._orient(pixels, face)
+            if checked.turns[0]:
+                found = found.joined(checked)
+        return found
 
     def detect_in_box(self, pixels: Pixels, box: Points) -> Detections:
         """The face that a given box x1, y1, x2, y2 is meant to hold: zero or one detection."""
@@ -116,8 +130,10 @@ class FaceDetector:
         box = face.boxes[0]
         small, to_image = _around(pixels, box, ORIENTATION_MARGIN, ORIENTATION_INPUT_SIDE)
         size = (ORIENTATION_INPUT_SIDE, ORIENTATION_INPUT_SIDE)
-        upright = _matching(self._network.run(small).moved(*to_image), box).scores.max(initial=0)
-        best, best_score = face, upright + ORIENTATION_LEAD
+        upright = _matching(self._network.run(small).moved(*to_image), box)
+        best, best_score = face, float(upright.scores.max(initial=0)) + ORIENTATION_LEAD
+        if face.turns[0] and len(upright):
+            best = upright.take([0])
         for degrees, code in _TURNS.items():
             turned = self._network.run(np.asarray(cv2.rotate(small, code), np.uint8))
             found = _matching(_turn_back(turned, degrees, size).moved(*to_image), box)
