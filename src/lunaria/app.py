@@ -29,6 +29,7 @@ from lunaria.http.middleware import Application, RequestContext
 from lunaria.http.operation import Operation, Routes
 from lunaria.http.router import Edge, build_application
 from lunaria.kit.outbound import OutboundClient
+from lunaria.kit.periodic import Periodic
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import SystemClock
 from lunaria.matching.index import MatchingIndex
@@ -47,6 +48,10 @@ from lunaria.vision.images import Decoder, ImageLimits
 from lunaria.vision.packs.store import ModelStore
 
 log = structlog.get_logger(__name__)
+
+FOLLOW_SECONDS = 10.0
+"""The index also follows without searches, so that the first one after a quiet time has little to catch up with."""
+PRUNE_SECONDS = 60.0
 
 
 class Platform:
@@ -100,6 +105,10 @@ class Platform:
             self.links,
             Limits(settings.matching.expanded_references, settings.matching.raw_pairs),
         )
+        self.background = [
+            Periodic("follow changed faces", FOLLOW_SECONDS, self.index.catch_up),
+            Periodic("prune the change log", PRUNE_SECONDS, self.index.prune),
+        ]
         self.system = SystemService(
             version("lunaria"),
             {"database": self.database.ping, "blob store": self.blob_store.ping},
@@ -134,8 +143,12 @@ class Platform:
         await self.accounts.start()
         await self._ensure_admin()
         await self.index.catch_up()
+        for work in self.background:
+            work.start()
 
     async def stop(self) -> None:
+        for work in self.background:
+            await work.stop()
         for pool in (self.hashing, self.vision, self.searching):
             pool.close()
         await self.outbound.close()

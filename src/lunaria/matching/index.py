@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 
 Rows = NDArray[np.int32]
 
+KEPT_CHANGES = 1_000_000
+"""Entries of the change log that are kept for other server processes."""
+
 
 class RowFilter(NamedTuple):
     """Which faces may be found; None admits all."""
@@ -186,6 +189,10 @@ class MatchingIndex:
             else:
                 await self._load()
             self._served = served
+
+    async def prune(self) -> None:
+        """Shorten the change log; a follower that needs what is gone loads anew."""
+        await self._store.prune(KEPT_CHANGES)
 
     async def _follow(self) -> None:
         changes = await self._store.changes(self._position, self._seen)

@@ -11,7 +11,7 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy import ARRAY, Column, ColumnElement, RowMapping, Table, any_, func, literal, select
 
-from lunaria.storage.changes import FaceChanges, change_position, changes_since
+from lunaria.storage.changes import FaceChanges, change_position, changes_since, prune_face_changes
 from lunaria.storage.database import Database
 from lunaria.storage.schema import (
     CODING_FLOAT16,
@@ -74,7 +74,7 @@ def vector_of(coding: int, data: bytes) -> NDArray[np.float32] | None:
 
 
 class MatchingStore:
-    """Reads only."""
+    """Reads; it changes nothing but the length of the change log."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -88,6 +88,10 @@ class MatchingStore:
     async def changes(self, position: int, seen: frozenset[int]) -> FaceChanges:
         async with self._database.connect() as connection:
             return await changes_since(connection, position, seen)
+
+    async def prune(self, keep: int) -> None:
+        async with self._database.transaction() as connection:
+            await prune_face_changes(connection, keep)
 
     async def descriptors(self, face_ids: Sequence[UUID] | None = None) -> AsyncIterator[list[FaceDescriptor]]:
         """The descriptors of these faces, or of all, in batches."""
