@@ -336,6 +336,8 @@ class ImageInputs:
             text = data[_data_uri_length(data) :].translate(None, _WHITESPACE)
             if len(text) // 4 * 3 > self._max_bytes + 2:
                 raise _too_large(len(text) // 4 * 3, self._max_bytes)
+            if len(text) % 4:  # the strict mode lets a superfluous "=" pass
+                raise ApiError(18001)
             try:
                 data = binascii.a2b_base64(text, strict_mode=True)
             except binascii.Error:
