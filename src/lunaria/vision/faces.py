@@ -3,9 +3,10 @@
 YuNet finds faces from about 12 pixels of its input and loses those that are large in it, hence a second, small scale.
 
 It also finds most faces that lie on their side or head, but with points as if they stood upright, and a descriptor made
-from these is worthless (cosine 0.0 to 0.7 with the upright one). So each face is looked at again in four orientations:
-the right one had the best score for 155 of 155 faces of LFW in each of the four positions. When a face lies, the whole
-image is searched in its position too. A lying face among standing ones may be missed.
+from these is worthless (cosine 0.0 to 0.7 with the upright one). So each face is looked at again in four orientations.
+Of 58 photographs of LFW turned by 90, 180 and 270 degrees 56, 57 and 55 were put upright (median cosine to the upright
+photo 0.998); of 1,314 upright faces in five collections 12 were turned wrongly, small and half covered ones. When a face
+lies, the whole image is searched in its position too. A lying face among standing ones may be missed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ ORIENTATION_LEAD = 0.03
 """By how much the score of a turned face must exceed that of the upright one: upright is what nearly all are."""
 
 NEW_FACE_OVERLAP = 0.1
+SAME_FACE_OVERLAP = 0.4
 
 _TURNS = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
@@ -61,7 +63,7 @@ class FaceDetector:
         for turn in sorted({int(turn) for turn in found.turns} - {0}):
             # A face that lies is found less surely than one that stands: where one does, others may have been missed.
             found = self._with_new(pixels, found, self._at_turn(pixels, turn))
-        return found.take(np.argsort(-found.scores, kind="stable"))
+        return self._merge([found])
 
     def _with_new(self, pixels: Pixels, found: Detections, more: Detections) -> Detections:
         """`found` and those of `more` that are elsewhere and whose position holds when looked at closely."""
@@ -130,13 +132,13 @@ class FaceDetector:
         box = face.boxes[0]
         small, to_image = _around(pixels, box, ORIENTATION_MARGIN, ORIENTATION_INPUT_SIDE)
         size = (ORIENTATION_INPUT_SIDE, ORIENTATION_INPUT_SIDE)
-        upright = _matching(self._network.run(small).moved(*to_image), box)
+        upright = _matching(self._network.run(small).moved(*to_image), box, SAME_FACE_OVERLAP)
         best, best_score = face, float(upright.scores.max(initial=0)) + ORIENTATION_LEAD
         if face.turns[0] and len(upright):
             best = upright.take([0])
         for degrees, code in _TURNS.items():
             turned = self._network.run(np.asarray(cv2.rotate(small, code), np.uint8))
-            found = _matching(_turn_back(turned, degrees, size).moved(*to_image), box)
+            found = _matching(_turn_back(turned, degrees, size).moved(*to_image), box, SAME_FACE_OVERLAP)
             if found.scores.max(initial=0) > best_score:
                 best = found.take([int(np.argmax(found.scores))])
                 best_score = float(best.scores[0])
@@ -172,11 +174,11 @@ def _around(pixels: Pixels, box: Points, margin: float, size: int) -> tuple[Pixe
     return crop(pixels, square_transform(centre, side, 0, size), size), (side / size, centre - side / 2)
 
 
-def _matching(found: Detections, box: Points) -> Detections:
-    """Detections that are about the given box: they overlap it and their centre lies in it."""
+def _matching(found: Detections, box: Points, least: float = BOX_OVERLAP) -> Detections:
+    """Detections that are about the given box: they overlap it at least so much and their centre lies in it."""
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     inside = ((centres >= box[:2]) & (centres <= box[2:])).all(axis=1)
-    return found.take(np.flatnonzero(inside & (overlap(found.boxes, box) >= BOX_OVERLAP)))
+    return found.take(np.flatnonzero(inside & (overlap(found.boxes, box) >= least)))
 
 
 def _resized(pixels: Pixels, side: int) -> Pixels:
