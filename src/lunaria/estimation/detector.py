@@ -15,7 +15,7 @@ from lunaria.estimation.schemas import (
     FaceSample,
     FilteredFace,
     FilteredFaces,
-    Sample,
+    SampledPerson,
 )
 from lunaria.vision.analysis import ImageType, MultifacePolicy, Plan
 
@@ -34,7 +34,7 @@ class DetectorService:
 
     def _image(self, image: ExaminedImage, samples: Iterator[UUID]) -> DetectorImage:
         found = [
-            Sample(FaceSample(sample_id, f"/6/samples/faces/{sample_id}", face.detection))
+            SampledPerson(FaceSample(sample_id, f"/6/samples/faces/{sample_id}", face.detection))
             for face, sample_id in zip(image.accepted, samples, strict=False)
         ]
         filtered = [FilteredFace(face.detection, face.reasons) for face in image.filtered]

@@ -40,19 +40,19 @@ class FilteredFaces(Struct, frozen=True):
     face_detections: list[FilteredFace] = field(default_factory=list)
 
 
-class Face(Struct, frozen=True):
+class DetectedFace(Struct, frozen=True):
     detection: FaceDetection
 
 
-class Body(Struct, frozen=True):
+class DetectedBody(Struct, frozen=True):
     detection: BodyDetection
 
 
 class Person(Struct, frozen=True):
     """One person of an image: face, body, or both."""
 
-    face: Face | None = None
-    body: Body | None = None
+    face: DetectedFace | None = None
+    body: DetectedBody | None = None
 
 
 class PeopleCount(Struct, frozen=True):
@@ -99,7 +99,7 @@ class SdkResult(Struct, frozen=True):
 
 
 class CheckedFace(Struct, frozen=True):
-    face: Face
+    face: DetectedFace
 
 
 class IsoImage(Struct, frozen=True):
@@ -124,13 +124,13 @@ class FaceSample(Struct, frozen=True):
     detection: FaceDetection
 
 
-class Sample(Struct, frozen=True):
+class SampledPerson(Struct, frozen=True):
     face: FaceSample
     body: None = None
 
 
 class Detections(Struct, frozen=True):
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[SampledPerson] = field(default_factory=list)
     filtered_detections: FilteredFaces = FilteredFaces()
 
 

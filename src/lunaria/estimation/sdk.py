@@ -13,7 +13,7 @@ from lunaria.estimation.queries import SdkQuery
 from lunaria.estimation.schemas import (
     AggregatedFace,
     AggregateEstimations,
-    Face,
+    DetectedFace,
     FilteredDetections,
     FilteredFace,
     Person,
@@ -50,7 +50,7 @@ class SdkService:
             exif=image.exif,
         )
 
-    def _face(self, face: ExaminedFace, query: SdkQuery, *, merged: bool) -> Face:
+    def _face(self, face: ExaminedFace, query: SdkQuery, *, merged: bool) -> DetectedFace:
         detection = face.detection
         if face.warp is not None:
             detection = msgspec.structs.replace(detection, warp=face.warp)
@@ -59,7 +59,7 @@ class SdkService:
             estimate = self._examiner.descriptor_estimate(descriptor)
             attributes = msgspec.structs.replace(detection.attributes, descriptor=estimate)
             detection = msgspec.structs.replace(detection, attributes=attributes)
-        return Face(detection)
+        return DetectedFace(detection)
 
     def _aggregate(self, images: Sequence[ExaminedImage], query: SdkQuery) -> AggregateEstimations:
         faces = [face for image in images for face in image.accepted]

@@ -1,0 +1,319 @@
+"""POST /6/detector on real photographs: what it finds, stores and filters."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from lunaria.app import Platform
+from lunaria.kit.pool import WorkerPool
+from lunaria.storage.blobstore import BlobStoreUnavailableError
+from tests.api.conftest import Account, AccountFactory
+from tests.estimation.pictures import JPEG, beside, checked, decoded, encode, files, grey, overlap, read, refused
+from tests.vision.conftest import photos  # noqa: F401
+
+URL = "/6/detector"
+
+
+@pytest.fixture(scope="module")
+def obama(photos: Path) -> bytes:  # noqa: F811
+    return encode(read(photos / "obama.jpg"))
+
+
+@pytest.fixture(scope="module")
+def pair(photos: Path) -> bytes:  # noqa: F811
+    """A picture of two persons."""
+    return encode(beside(read(photos / "obama.jpg"), read(photos / "biden.jpg")))
+
+
+async def detect(account: Account, data: bytes, query: str = "") -> dict[str, Any]:
+    """The one image of the answer."""
+    (image,) = checked(await account.client.post(f"{URL}?{query}", content=data, headers=JPEG))["images"]
+    return dict(image)
+
+
+async def stored(platform: Platform, account: Account) -> int:
+    async with platform.database.connect() as connection:
+        count = await connection.execute(text("SELECT count(*) FROM blobs WHERE account_id = :id"), {"id": account.id})
+        return int(count.scalar_one())
+
+
+async def test_face_with_its_sample(account: Account, photos: Path, stranger: Account) -> None:  # noqa: F811
+    image = await detect(account, (photos / "obama.jpg").read_bytes())
+    assert image["filename"] == "raw_image"
+    assert (image["status"], image["exif"]) == (1, {})
+    assert (image["error"]["error_code"], image["error"]["desc"]) == (0, "Success")
+    assert image["detections"]["filtered_detections"] == {"face_detections": []}
+    (sample,) = image["detections"]["samples"]
+    assert sample["body"] is None
+    face = sample["face"]
+    assert face["url"] == f"/6/samples/faces/{face['sample_id']}"
+    detection = face["detection"]
+    assert detection.keys() == {"rect", "landmarks5", "attributes"}
+    assert detection["attributes"] == {}
+    # measured by independent scripts on this photograph
+    assert overlap(detection["rect"], {"x": 370, "y": 91, "width": 242, "height": 330}) > 0.95
+    expected = [[445, 218], [551, 216], [499, 281], [439, 327], [557, 324]]
+    assert np.abs(np.array(detection["landmarks5"]) - expected).max() <= 4
+    assert all(isinstance(number, int) for point in detection["landmarks5"] for number in point)
+    assert all(isinstance(number, int) for number in detection["rect"].values())
+    picture = await account.client.get(face["url"])
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/jpeg")
+    assert decoded(picture.content).shape == (250, 250, 3)
+    refused(await stranger.client.get(face["url"]), 404, 13003)
+
+
+async def test_estimates_that_were_asked_for(account: Account, obama: bytes) -> None:
+    image = await detect(account, obama, "estimate_head_pose=1&detect_landmarks68=1")
+    detection = image["detections"]["samples"][0]["face"]["detection"]
+    assert len(detection["landmarks68"]) == 68
+    pose = detection["attributes"]["head_pose"]
+    assert pose.keys() == {"pitch", "roll", "yaw"}
+    assert max(abs(angle) for angle in pose.values()) < 8
+
+
+async def test_several_images_with_errors_of_their_own(
+    platform: Platform,
+    new_account: AccountFactory,
+    obama: bytes,
+    pair: bytes,
+) -> None:
+    account = await new_account()
+    form = files(one_jpg=obama, broken_jpg=obama[:5000], none_jpg=encode(grey()), two_jpg=pair, text_jpg=b"no image")
+    images = checked(await account.client.post(URL, files=form))["images"]
+    assert [image["filename"] for image in images] == ["one.jpg", "broken.jpg", "none.jpg", "two.jpg", "text.jpg"]
+    assert [image["status"] for image in images] == [1, 0, 1, 1, 0]
+    assert [image["error"]["error_code"] for image in images] == [0, 100010, 0, 0, 100029]
+    assert [len(image["detections"]["samples"]) for image in images] == [1, 0, 0, 2, 0]
+    assert await stored(platform, account) == 3
+
+
+async def test_policies_for_several_faces(
+    platform: Platform,
+    new_account: AccountFactory,
+    pair: bytes,
+) -> None:
+    account = await new_account()
+    refusal = await detect(account, pair, "multiface_policy=0")
+    assert (refusal["status"], refusal["error"]["error_code"]) == (0, 11038)
+    assert refusal["error"]["detail"].count('"width"') == 2
+    assert refusal["detections"] == {"samples": [], "filtered_detections": {"face_detections": []}}
+    assert await stored(platform, account) == 0
+    both = (await detect(account, pair, "multiface_policy=1"))["detections"]["samples"]
+    (best,) = (await detect(account, pair, "multiface_policy=2"))["detections"]["samples"]
+    assert len(both) == 2
+    assert best["face"]["detection"] == both[0]["face"]["detection"]
+    assert await stored(platform, account) == 3
+
+
+@pytest.mark.parametrize("angle", ["pitch", "roll", "yaw"])
+async def test_filters_by_angle(
+    platform: Platform,
+    new_account: AccountFactory,
+    photos: Path,  # noqa: F811
+    angle: str,
+) -> None:
+    account = await new_account()
+    data = encode(read(photos / "biden.jpg"))
+    shown = await detect(account, data, "estimate_head_pose=1")
+    pose = shown["detections"]["samples"][0]["face"]["detection"]["attributes"]["head_pose"]
+    value = pose[angle]
+    assert abs(value) > 1  # else the limits below say nothing
+    limit = int(abs(value))
+    filtered = await detect(account, data, f"{angle}_threshold={limit}")
+    assert filtered["detections"]["samples"] == []
+    (item,) = filtered["detections"]["filtered_detections"]["face_detections"]
+    assert item["filter_reasons"] == [
+        {"filter_name": f"{angle}_threshold", "object_value": value, "threshold_value": limit}
+    ]
+    assert item["detection"]["attributes"] == {}  # estimated for the filter only
+    everything = await detect(account, data, f"{angle}_threshold=0&estimate_head_pose=1")
+    (item,) = everything["detections"]["filtered_detections"]["face_detections"]
+    assert item["detection"]["attributes"]["head_pose"] == pose
+    for passing in (limit + 1, 180):
+        image = await detect(account, data, f"{angle}_threshold={passing}")
+        assert len(image["detections"]["samples"]) == 1
+        assert image["detections"]["samples"][0]["face"]["detection"]["attributes"] == {}
+    assert await stored(platform, account) == 3
+
+
+async def test_warp_is_stored_unchanged(account: Account, obama: bytes) -> None:
+    image = await detect(account, obama)
+    warp = (await account.client.get(image["detections"]["samples"][0]["face"]["url"])).content
+    query = "warped_image=1&estimate_head_pose=1&detect_landmarks68=1&estimate_gaze=1&yaw_threshold=0"
+    (sample,) = (await detect(account, warp, query))["detections"]["samples"]
+    assert sample["face"]["detection"] == {
+        "rect": {"x": 0, "y": 0, "width": 250, "height": 250},
+        "attributes": {},
+    }
+    assert (await account.client.get(sample["face"]["url"])).content == warp
+
+
+async def test_warp_of_another_format_becomes_jpeg(account: Account, photos: Path) -> None:  # noqa: F811
+    warp = read(photos / "obama.jpg")[:250, :250]
+    reply = await account.client.post(
+        f"{URL}?warped_image=1", content=encode(warp, "PNG"), headers={"Content-Type": "image/png"}
+    )
+    (sample,) = checked(reply)["images"][0]["detections"]["samples"]
+    picture = await account.client.get(sample["face"]["url"])
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert np.abs(decoded(picture.content).astype(int) - warp).mean() < 3
+
+
+async def test_warp_with_exif_orientation_is_not_turned(account: Account, photos: Path) -> None:  # noqa: F811
+    warp = read(photos / "obama.jpg")[:250, :250]
+    (sample,) = (await detect(account, encode(warp, orientation=6), "warped_image=1"))["detections"]["samples"]
+    picture = (await account.client.get(sample["face"]["url"])).content
+    assert np.abs(decoded(picture).astype(int) - warp).mean() < 3
+    assert b"Exif" not in picture
+
+
+async def test_warp_of_a_wrong_size(account: Account, obama: bytes) -> None:
+    image = await detect(account, obama, "warped_image=1")
+    assert (image["status"], image["error"]["error_code"]) == (0, 11030)
+    assert image["error"]["detail"] == "Image size is not equal to 250x250"
+
+
+async def test_exif_orientation(account: Account, photos: Path) -> None:  # noqa: F811
+    upright = read(photos / "obama.jpg")
+    lying = encode(np.rot90(upright), orientation=6)  # the camera says: turn clockwise by 90 degrees
+    expected = (await detect(account, encode(upright)))["detections"]["samples"][0]["face"]["detection"]["rect"]
+    turned = await detect(account, lying, "extract_exif=1")
+    assert overlap(turned["detections"]["samples"][0]["face"]["detection"]["rect"], expected) > 0.95
+    assert turned["exif"]["Make"] == "Maker"
+    left = await detect(account, lying, "use_exif_info=0")
+    rects = [sample["face"]["detection"]["rect"] for sample in left["detections"]["samples"]]
+    assert all(overlap(rect, expected) < 0.7 for rect in rects)
+    assert left["exif"] == {}
+
+
+async def test_boxes_replace_the_detection(account: Account, pair: bytes) -> None:
+    found = (await detect(account, pair))["detections"]["samples"]
+    rects = [sample["face"]["detection"]["rect"] for sample in found]
+    boxes = [rects[1], {"x": 0, "y": 0, "width": 40, "height": 40}]
+    part = json.dumps([{"filename": "pair.jpg", "face_bounding_boxes": boxes}]).encode()
+    form = [
+        ("image", ("pair.jpg", pair, "image/jpeg")),
+        ("face_bounding_boxes", (None, part, "application/json")),
+    ]
+    reply = await account.client.post(URL, files=form)
+    (sample,) = checked(reply)["images"][0]["detections"]["samples"]
+    assert overlap(sample["face"]["detection"]["rect"], rects[1]) > 0.7
+
+
+async def test_stored_image_by_its_address(account: Account, stranger: Account, obama: bytes) -> None:
+    url = checked(await account.client.post("/6/images", content=obama, headers=JPEG), 201)["url"]
+    sources = [url, f"/6/images/{uuid4()}"]
+    images = checked(await account.client.post(URL, json=sources))["images"]
+    assert [image["filename"] for image in images] == sources
+    assert [len(image["detections"]["samples"]) for image in images] == [1, 0]
+    assert images[1]["error"]["error_code"] == 13003
+    (foreign,) = checked(await stranger.client.post(URL, json=[url]))["images"]
+    assert (foreign["status"], foreign["error"]["error_code"]) == (0, 13003)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "name"),
+    [
+        ("estimate_emotions", "emotions"),
+        ("estimate_mask", "mask"),
+        ("estimate_quality", "quality"),
+        ("estimate_gaze", "gaze"),
+        ("estimate_eyes_attributes", "eyes_attributes"),
+        ("estimate_mouth_attributes", "mouth_attributes"),
+        ("estimate_face_quality", "face_quality"),
+    ],
+)
+async def test_missing_estimates_are_refused(
+    platform: Platform,
+    new_account: AccountFactory,
+    obama: bytes,
+    parameter: str,
+    name: str,
+) -> None:
+    account = await new_account()
+    reply = await account.client.post(f"{URL}?{parameter}=1", content=obama, headers=JPEG)
+    assert refused(reply, 403, 11044).startswith(f"{name} ")
+    assert await stored(platform, account) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("multiface_policy", "3"),
+        ("estimate_head_pose", "2"),
+        ("detect_landmarks68", "yes"),
+        ("extract_exif", "-1"),
+        ("use_exif_info", ""),
+        ("warped_image", "2"),
+        ("estimate_face_quality", "2"),
+        ("pitch_threshold", "181"),
+        ("roll_threshold", "-1"),
+        ("yaw_threshold", "1.5"),
+    ],
+)
+async def test_bad_parameters(account: Account, name: str, value: str) -> None:
+    reply = await account.client.post(f"{URL}?{name}={value}", content=b"x", headers=JPEG)
+    assert f"'{name}'" in refused(reply, 400, 12012)
+
+
+async def test_bad_requests(account: Account, client: httpx.AsyncClient, obama: bytes) -> None:
+    refused(await account.client.post(URL, content=obama, headers={"Content-Type": "text/plain"}), 400, 12017)
+    refused(await account.client.post(URL, content=b"", headers=JPEG), 400, 12030)
+    refused(await client.post(URL, content=obama, headers=JPEG), 401, 11065)
+
+
+async def test_right_of_a_token(account: Account, transport: httpx.ASGITransport, obama: bytes) -> None:
+    for permissions, status in (({"face_sample": ["creation"]}, 200), ({"face_sample": ["view"]}, 403)):
+        body = {"permissions": permissions, "expiration_time": None}
+        token = checked(await account.client.post("/6/tokens", json=body), 201)["token"]
+        headers = {**JPEG, "Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://lunaria") as bearer:
+            reply = await bearer.post(URL, content=obama, headers=headers)
+        assert reply.status_code == status
+        if status == 403:
+            refused(reply, 403, 11059)
+
+
+async def test_nothing_is_recorded_when_storing_fails(
+    platform: Platform,
+    new_account: AccountFactory,
+    pair: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account = await new_account()
+    put, calls = platform.blob_store.put, []
+
+    async def failing(key: str, data: bytes) -> None:
+        calls.append(key)
+        if len(calls) == 2:
+            raise BlobStoreUnavailableError("full")
+        await put(key, data)
+
+    monkeypatch.setattr(platform.blob_store, "put", failing)
+    reply = await account.client.post(URL, content=pair, headers=JPEG)
+    assert reply.status_code == 503
+    assert len(calls) == 2
+    assert await stored(platform, account) == 0
+
+
+async def test_full_queue(
+    platform: Platform,
+    new_account: AccountFactory,
+    obama: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account = await new_account()
+    pool = WorkerPool(1, 1)
+    monkeypatch.setattr(platform.examiner, "_pool", pool)
+    form = files(a_jpg=obama, b_jpg=obama, c_jpg=obama, d_jpg=obama)
+    reply = await account.client.post(URL, files=form)
+    refused(reply, 503, 11)
+    assert reply.headers["retry-after"] == "1"
+    assert await stored(platform, account) == 0
+    pool.close()
