@@ -20,7 +20,7 @@ from lunaria.http.query import NoQuery
 from lunaria.kit.outbound import OutboundClient
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import SystemClock
-from lunaria.storage.blobstore import open_blob_store
+from lunaria.storage.blobstore import BlobStoreUnavailableError, open_blob_store
 from lunaria.storage.database import Database
 from lunaria.vision.analysis import Box
 from lunaria.vision.images import Decoder
@@ -321,3 +321,14 @@ def test_the_declaration() -> None:
     assert len(IMAGE_BODY.types) == 12
     assert set(IMAGE_BODY.schemas) <= set(IMAGE_BODY.types)
     assert all(code in CATALOGUE for code in IMAGE_BODY_ERRORS)
+
+
+async def test_a_storage_that_fails_is_no_fault_of_the_image(
+    inputs: ImageInputs, blobs: BlobsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(*_: Any) -> None:
+        raise BlobStoreUnavailableError("gone")
+
+    monkeypatch.setattr(blobs, "read", read)
+    with pytest.raises(BlobStoreUnavailableError):
+        await inputs.read(json_call([f"/6/images/{uuid4()}"] * 3))

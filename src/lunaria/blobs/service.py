@@ -4,23 +4,20 @@ Bytes are written before their record and removed after it, so that whatever hap
 bytes that nobody can reach, never a record without bytes.
 """
 
-import asyncio
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from lunaria.blobs.pictures import BODY_SIZE, FACE_SIZE, prepare_sample, verify_image
 from lunaria.blobs.store import BlobsStore
 from lunaria.http.errors import ApiError
+from lunaria.kit.concurrency import map_concurrently
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import Clock
 from lunaria.storage.blobstore import BlobNotFoundError, BlobStore, blob_key
 from lunaria.storage.scope import Scope
 from lunaria.vision.images import Decoder
-
-T = TypeVar("T")
 
 JPEG = "image/jpeg"
 TRANSFERS = 8
@@ -115,13 +112,11 @@ class BlobsService:
         for blob_id in wanted:
             if blob_id not in existing:
                 raise _not_found([kind], blob_id)
-        transfers = asyncio.Semaphore(TRANSFERS)
 
         async def read(blob_id: UUID) -> bytes:
-            async with transfers:
-                return await self._bytes(kind, blob_id)
+            return await self._bytes(kind, blob_id)
 
-        found = dict(zip(wanted, await _all_of([read(blob_id) for blob_id in wanted]), strict=True))
+        found = dict(zip(wanted, await map_concurrently(read, wanted, TRANSFERS), strict=True))
         return [found[blob_id] for blob_id in blob_ids]
 
     async def delete(self, scope: Scope, kinds: Collection[BlobKind], blob_id: UUID) -> None:
@@ -137,13 +132,12 @@ class BlobsService:
         if not contents:
             return []
         blob_ids = [uuid4() for _ in contents]
-        transfers = asyncio.Semaphore(TRANSFERS)
+        pairs = list(zip(blob_ids, contents, strict=True))
 
-        async def write(blob_id: UUID, data: bytes) -> None:
-            async with transfers:
-                await self._blob_store.put(_key(kind, blob_id), data)
+        async def write(pair: tuple[UUID, bytes]) -> None:
+            await self._blob_store.put(_key(kind, pair[0]), pair[1])
 
-        await _all_of([write(blob_id, data) for blob_id, data in zip(blob_ids, contents, strict=True)])
+        await map_concurrently(write, pairs, TRANSFERS)
         now = self._clock.now()
         rows = [
             {
@@ -155,7 +149,7 @@ class BlobsService:
                 "meta": dict(meta),
                 "create_time": now,
             }
-            for blob_id, data in zip(blob_ids, contents, strict=True)
+            for blob_id, data in pairs
         ]
         await self._store.add(owner, rows)
         return blob_ids
@@ -174,15 +168,3 @@ def _key(kind: BlobKind, blob_id: UUID) -> str:
 
 def _not_found(kinds: Collection[BlobKind], blob_id: UUID) -> ApiError:
     return ApiError(13007 if BlobKind.OBJECT in kinds else 13003, blob_id)
-
-
-async def _all_of(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all; the first failure ends the others before it is raised."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

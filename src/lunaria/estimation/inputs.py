@@ -22,6 +22,7 @@ from lunaria.http.errors import ApiError
 from lunaria.http.multipart import MULTIPART, Part, by_name, decode_json_part, parse_multipart
 from lunaria.http.operation import Call, RawBody
 from lunaria.http.principal import Need, Principal
+from lunaria.kit.concurrency import map_concurrently
 from lunaria.kit.outbound import OutboundClient, OutboundError
 from lunaria.vision.analysis import Box
 
@@ -253,22 +254,18 @@ class ImageInputs:
 
         Addresses of this server (relative, or with its `host`) are read within what `principal` may read.
         """
-        room = asyncio.Semaphore(self._downloads)
 
         async def one(source: UrlSource) -> InputImage:
             image = InputImage(
                 source.url, face_boxes=_boxes(source.face_bounding_boxes), body_boxes=_boxes(source.body_bounding_boxes)
             )
             try:
-                async with room:
-                    image.data = await self._content(source.url, principal, host)
+                image.data = await self._content(source.url, principal, host)
             except ApiError as error:
                 image.error = error
             return image
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(source)) for source in sources]
-        return [task.result() for task in tasks]
+        return await map_concurrently(one, sources, self._downloads)
 
     def _sources(self, body: list[str | UrlSource] | UrlSources) -> list[UrlSource]:
         given = body.urls if isinstance(body, UrlSources) else body

@@ -1,0 +1,29 @@
+"""The same work on many items, a bounded number at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+async def map_concurrently(function: Callable[[A], Awaitable[T]], items: Iterable[A], at_once: int) -> list[T]:
+    """The results of `function` on every item, in the items' order, `at_once` running at a time.
+
+    The first failure is raised as it is (no group of exceptions), after the others have been cancelled and have ended.
+    """
+    room = asyncio.Semaphore(at_once)
+
+    async def bounded(item: A) -> T:
+        async with room:
+            return await function(item)
+
+    tasks = [asyncio.ensure_future(bounded(item)) for item in items]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
