@@ -25,6 +25,7 @@ from lunaria.storage.embedded import ClusterInUseError, EmbeddedPostgres
 from lunaria.storage.migrate import current, released_revisions, upgrade
 from lunaria.vision.packs.manifest import Pack, built_in_pack
 from lunaria.vision.packs.pull import PullError, PullProgress, pull
+from lunaria.vision.packs.verify import verify
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -178,6 +179,24 @@ def pull_models(
 def _show_progress(step: PullProgress) -> None:
     if step.stage != "present":
         typer.echo(f"[{step.done}/{step.total}] {step.stage:13} {step.name}  {step.detail}")
+
+
+@models.command("verify")
+def verify_models() -> None:
+    """Check every network: it is there, it is what was installed, and it answers as it should."""
+    settings = load_settings()
+    pack = _pack("default")
+    left_out = {
+        role
+        for role, network in pack.networks.items()
+        if settings.models.licence == "open" and network.licence == "research"
+    }
+    problems = [problem for problem in verify(pack, settings.models_folder) if problem.name not in left_out]
+    for problem in problems:
+        typer.echo(f"{problem.kind:13} {problem.name}: {problem.detail}", err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{len(pack.networks) - len(left_out)} networks in {settings.models_folder} are as installed")
 
 
 # Database

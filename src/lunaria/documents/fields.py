@@ -7,22 +7,18 @@ from typing import Any
 Schema = Mapping[str, Any]
 
 _REFERENCE = "#/components/schemas/"
-_BOUNDS = (
-    ("minimum", "at least {}"),
-    ("exclusiveMinimum", "more than {}"),
-    ("maximum", "at most {}"),
-    ("exclusiveMaximum", "less than {}"),
-    ("minLength", "{} characters or more"),
-    ("maxLength", "{} characters or fewer"),
-    ("minItems", "{} items or more"),
-    ("maxItems", "{} items or fewer"),
-    ("pattern", "pattern {}"),
+_RANGES = (
+    ("minimum", "maximum", ""),
+    ("minLength", "maxLength", " characters"),
+    ("minItems", "maxItems", " items"),
 )
+_NO_NUL = r"^[^\x00]*$"
+_MANY = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One line. `depth`: how far inside the outermost object it lies."""
+    """One line. `depth`: how far inside the outermost object it lies. Without a name: an alternative follows."""
 
     name: str
     depth: int
@@ -56,7 +52,8 @@ class Schemas:
             return name if _children(target) else self.kind(target)
         choices = _choices(schema)
         if choices:
-            return " or ".join(dict.fromkeys(map(self.kind, choices)))
+            names = list(dict.fromkeys(map(self.kind, choices)))
+            return " or ".join(names) if len(names) <= _MANY else f"one of {len(names)} kinds"
         if "enum" in schema or "const" in schema:
             return " | ".join(_text(value) for value in schema.get("enum", [schema.get("const")]))
         declared = schema.get("type", "any value")
@@ -77,7 +74,8 @@ class Schemas:
         choices = [choice for choice in _choices(schema) if self._is_nested(choice)]
         if len(choices) > 1:
             for choice in choices:
-                yield Field("", depth, self.kind(choice), False, "", "", "alternative")
+                word = "either" if choice is choices[0] else "or"
+                yield Field("", depth, self.kind(choice), False, "", "", word)
                 yield from self._fields(choice, depth + 1, inside)
         elif choices:
             yield from self._fields(choices[0], depth, inside)
@@ -101,7 +99,22 @@ class Schemas:
 
 def limits(schema: Schema) -> str:
     """The bounds of a value in words; empty when there are none."""
-    return ", ".join(words.format(_text(schema[key])) for key, words in _BOUNDS if key in schema)
+    words = [_range(schema.get(least), schema.get(most), unit) for least, most, unit in _RANGES]
+    if "exclusiveMinimum" in schema:
+        words.append(f"more than {schema['exclusiveMinimum']}")
+    if "exclusiveMaximum" in schema:
+        words.append(f"less than {schema['exclusiveMaximum']}")
+    if schema.get("pattern", _NO_NUL) != _NO_NUL:  # that text holds no NUL needs no saying
+        words.append(f"pattern {schema['pattern']}")
+    return ", ".join(filter(None, words))
+
+
+def _range(least: float | None, most: float | None, unit: str) -> str:
+    if least is None:
+        return "" if most is None else f"at most {most}{unit}"
+    if most is None:
+        return f"{least} or more{unit}"
+    return f"{least}{unit}" if least == most else f"{least} to {most}{unit}"
 
 
 def _children(schema: Schema) -> bool:

@@ -16,7 +16,6 @@ HTML = "text/html"
 YAML = "application/x-yaml"
 FIRST_PAGE = "/docs/dev/index.html"
 
-_UTF8 = "; charset=utf-8"
 _OFFERED = {HTML: HTML, YAML: YAML, "*/*": HTML, "text/*": HTML, "application/*": YAML}
 
 
@@ -67,9 +66,7 @@ class DocumentRoutes(Routes):
         """Get the OpenAPI document of everything that this server answers to, as YAML or as a page for people."""
         kind = _wanted(call.headers.get("accept", ""))
         documents = await self._documents()
-        return Reply(
-            body=documents.specification[kind], headers={**self._headers, "Vary": "Accept"}, media_type=kind + _UTF8
-        )
+        return Reply(body=documents.specification[kind], headers={**self._headers, "Vary": "Accept"}, media_type=kind)
 
     @operation(
         "GET",
@@ -97,7 +94,7 @@ class DocumentRoutes(Routes):
         found = documents.manual.get(call.path["page"])
         if found is None:
             raise ApiError(12013)
-        return Reply(body=found, headers=self._headers, media_type=HTML + _UTF8)
+        return Reply(body=found, headers=self._headers, media_type=HTML)
 
     async def _documents(self) -> _Built:
         async with self._building:
