@@ -6,8 +6,8 @@ It also finds most faces that lie on their side or head, but with points as if t
 from these is worthless (cosine 0.0 to 0.7 with the upright one). So each face is looked at again in four orientations.
 Of 58 photographs of LFW turned by 90, 180 and 270 degrees 56, 57 and 55 were put upright (median cosine to the upright
 photo 0.998). Of 1,314 faces in five collections of nearly only upright ones 12 were turned: a few that do lie, else
-small, tilted or half covered ones. When a face lies, the whole image is searched in its position too. A lying face among
-standing ones may be missed.
+small, tilted or half covered ones. When a face lies, the whole image is searched in its position too. A lying face
+among standing ones may be missed.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ class LandmarkNetwork:
         """Landmarks of the face in a 250x250 warp.
 
         A descriptor aligned by them agrees with that of the photo from which the warp was cut, after JPEG of quality
-        95: cosine 0.996 on the mean, at least 0.97 for 579 of 580 faces of LFW. The fixed transform from the template of
-        the warp to that of the network gives 0.971 and loses a part of the accuracy (TAR 0.977 for 0.982 at FAR 1e-4).
+        95: cosine 0.996 on the mean, at least 0.97 for 579 of 580 faces of LFW. The fixed transform from the template
+        of the warp to that of the network gives 0.971 and costs accuracy (TAR 0.977 for 0.982 at FAR 1e-4).
         """
         points68, rolls = self.refine(pixels, _WARP_CENTRE[None], np.array([_WARP_BOX_SIDE]), np.zeros(1))
         return Landmarks(five_points(points68[0]), points68[0], float(rolls[0]))
