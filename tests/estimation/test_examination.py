@@ -1,0 +1,109 @@
+"""The pool's share of an examination: order, errors, refusal, and work that nobody waits for."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from lunaria.estimation.examination import Examiner, Order
+from lunaria.estimation.inputs import InputImage
+from lunaria.http.errors import ApiError, ErrorLinks
+from lunaria.kit.pool import PoolFullError, WorkerPool
+from lunaria.vision.analysis import Analyzer, Box, FaceFinding, Plan
+from lunaria.vision.descriptor_coding import DescriptorCoding
+from lunaria.vision.images import Decoder
+from tests.estimation.pictures import encode, grey
+
+
+class Recorder:
+    """Stands for the networks: tells which thread analysed how many images, and waits when told to."""
+
+    def __init__(self) -> None:
+        self.threads: list[str] = []
+        self.go = threading.Event()
+        self.go.set()
+
+    def analyze(self, image: Any, plan: Plan, **options: Any) -> list[FaceFinding]:
+        self.threads.append(threading.current_thread().name)
+        self.go.wait(10)
+        if image.pixels.shape[0] == 9:
+            raise RuntimeError("a defect")
+        return [FaceFinding(Box(0, 0, image.pixels.shape[1], 1), 1.0, warp=np.zeros((250, 250, 3), np.uint8))]
+
+
+@pytest.fixture
+def world() -> Iterator[SimpleNamespace]:
+    recorder, pool = Recorder(), WorkerPool(2, 2, name="vision")
+    examiner = Examiner(cast(Analyzer, recorder), Decoder(), DescriptorCoding({}), pool, ErrorLinks("#"))
+    yield SimpleNamespace(recorder=recorder, pool=pool, examiner=examiner)
+    recorder.go.set()
+    pool.close()
+
+
+def picture(width: int, height: int = 20) -> bytes:
+    return encode(grey()[:height, :width])
+
+
+async def test_results_keep_the_order_and_the_work_is_done_on_the_pool(world: SimpleNamespace) -> None:
+    error = ApiError(11027, "http://x", "gone")
+    images = [InputImage("a", picture(10)), InputImage("b", error=error), InputImage("c", picture(30))]
+    found = await world.examiner.examine(images, Order(Plan()))
+    assert [image.filename for image in found] == ["a", "b", "c"]
+    assert [face.detection.rect.width for image in found for face in image.faces] == [10, 30]
+    assert found[1].error is error
+    assert all(name.startswith("vision") for name in world.recorder.threads)
+    assert (world.examiner.error_of(found[0]).error_code, world.examiner.error_of(found[1]).error_code) == (0, 11027)
+
+
+async def test_warps_are_encoded_once_for_accepted_faces(world: SimpleNamespace) -> None:
+    (image,) = await world.examiner.examine([InputImage("a", picture(10))], Order(Plan(warp=True)))
+    assert image.accepted[0].warp is not None
+    assert image.accepted[0].warp.startswith(b"\xff\xd8")
+
+
+async def test_images_beyond_the_queue_refuse_the_request_and_what_waits_is_dropped(world: SimpleNamespace) -> None:
+    world.recorder.go.clear()
+    images = [InputImage(str(number), picture(10)) for number in range(5)]
+    with pytest.raises(PoolFullError):
+        await world.examiner.examine(images, Order(Plan()))
+    world.recorder.go.set()
+    await _until_idle(world.pool)
+    assert len(world.recorder.threads) <= 2  # those that were running
+
+
+async def test_a_client_that_leaves_leaves_no_work_behind(world: SimpleNamespace) -> None:
+    world.recorder.go.clear()
+    images = [InputImage(str(number), picture(10)) for number in range(4)]
+    task = asyncio.create_task(world.examiner.examine(images, Order(Plan())))
+    while len(world.recorder.threads) < 2:  # noqa: ASYNC110 - other threads fill it
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    world.recorder.go.set()
+    await _until_idle(world.pool)
+    assert len(world.recorder.threads) == 2
+
+
+async def test_a_defect_is_no_error_of_an_image(world: SimpleNamespace) -> None:
+    with pytest.raises(RuntimeError, match="a defect"):
+        await world.examiner.examine([InputImage("a", picture(10, 9))], Order(Plan()))
+
+
+async def test_raw_images_are_only_decoded_when_nothing_is_detected(world: SimpleNamespace) -> None:
+    images = [InputImage("a", picture(10)), InputImage("b", b"no picture")]
+    found = await world.examiner.examine(images, Order(Plan(), detect=False))
+    assert [image.status for image in found] == [1, 0]
+    assert world.recorder.threads == []
+
+
+async def _until_idle(pool: WorkerPool) -> None:
+    deadline = time.monotonic() + 10
+    while pool.admitted:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
