@@ -309,16 +309,10 @@ class ImageInputs:
                 raise ApiError(11029, f"'{part.content_type}' of '{part.filename or part.name}'")
             images.append(self._image(part.filename or RAW_IMAGE, part.content_type, part.data))
             await asyncio.sleep(0)  # decoding much base64 must not keep the other requests waiting
-        if FACE_BOXES in others:
-            for name, boxes in _by_filename(images, others[FACE_BOXES], list[_FaceBoxes]).items():
-                for image in images:
-                    if image.filename == name:
-                        image.face_boxes = boxes
-        if BODY_BOXES in others:
-            for name, boxes in _by_filename(images, others[BODY_BOXES], list[_BodyBoxes]).items():
-                for image in images:
-                    if image.filename == name:
-                        image.body_boxes = boxes
+        faces = _by_filename(images, others.get(FACE_BOXES), list[_FaceBoxes])
+        bodies = _by_filename(images, others.get(BODY_BOXES), list[_BodyBoxes])
+        for image in images:
+            image.face_boxes, image.body_boxes = faces.get(image.filename), bodies.get(image.filename)
         return images
 
     def _image(self, filename: str, kind: str, data: bytes) -> InputImage:
@@ -369,10 +363,12 @@ def _boxes(given: Sequence[BoundingBox]) -> list[Box] | None:
     return [box.box() for box in given] or None
 
 
-def _by_filename(images: Sequence[InputImage], part: Part, kind: Any) -> dict[str, list[Box] | None]:
+def _by_filename(images: Sequence[InputImage], part: Part | None, kind: Any) -> dict[str, list[Box] | None]:
     """Boxes by file name. Raises 400/11048 for two lists of one file, 400/12022 for an unknown file."""
-    names = {image.filename for image in images}
     found: dict[str, list[Box] | None] = {}
+    if part is None:
+        return found
+    names = {image.filename for image in images}
     listed: list[_FaceBoxes | _BodyBoxes] = decode_json_part(part, kind)
     for number, entry in enumerate(listed):
         if entry.filename in found:
