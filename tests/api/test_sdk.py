@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from lunaria.app import Platform
+from lunaria.estimation import examination
 from tests.api.conftest import Account, AccountFactory
 from tests.estimation.pictures import JPEG, beside, checked, decoded, encode, files, grey, overlap, read, refused
 from tests.vision.conftest import photos  # noqa: F401
@@ -354,3 +355,30 @@ async def test_right_of_a_token(account: Account, transport: httpx.ASGITransport
         checked(reply, status)
         if status == 403:
             refused(reply, 403, 11060)
+
+
+async def test_each_image_is_decoded_and_analysed_once_and_warps_are_encoded_when_asked(
+    account: Account, platform: Platform, pictures: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def count(owner: object, name: str) -> None:
+        function = getattr(owner, name)
+
+        def counted(*args: Any, **options: Any) -> Any:
+            calls.append(name)
+            return function(*args, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(platform.decoder, "decode")
+    count(platform.analyzer, "analyze")
+    count(examination, "encode_jpeg")
+    await ask(account, "detect_face=1&estimate_landmarks68=1&estimate_head_pose=1&yaw_threshold=90", pictures["obama"])
+    assert calls == ["decode", "analyze"]
+    calls.clear()
+    await ask(account, "detect_face=1&estimate_face_warp=1", pictures["pair"])
+    assert calls == ["decode", "analyze", "encode_jpeg", "encode_jpeg"]
+    calls.clear()
+    await ask(account, "detect_face=1&estimate_face_warp=1&yaw_threshold=0", pictures["obama"])
+    assert calls == ["decode", "analyze"]
