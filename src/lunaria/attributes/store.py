@@ -1,0 +1,120 @@
+"""SQL of temporary attributes, and what it has in common with that of faces' attributes."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Column, ColumnElement, RowMapping, Table, any_, delete, insert, literal, select
+
+from lunaria.attributes.descriptors import CodedDescriptor
+from lunaria.storage.database import Database
+from lunaria.storage.schema import attribute_descriptors, attributes
+from lunaria.storage.scope import EVERYTHING, Scope, ScopedConnection
+
+ESTIMATES = ("age", "gender", "ethnicity", "has_basic", "descriptor_samples", "basic_samples")
+"""The columns that temporary attributes and faces' attributes share."""
+DESCRIPTOR = ("version", "coding", "data", "score")
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptorChoice:
+    """Which of an object's descriptors: that of `version`; with None that of `default`, else of the newest version."""
+
+    version: int | None
+    default: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAttribute:
+    """A row of attributes with the chosen descriptor."""
+
+    row: RowMapping
+    descriptor: CodedDescriptor | None
+
+
+def among(column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """`column = ANY (array)`: one parameter, however many values."""
+    return column == any_(literal(list(values), ARRAY(column.type)))
+
+
+async def chosen_descriptors(
+    connection: ScopedConnection, table: Table, keys: Collection[UUID], choice: DescriptorChoice | None
+) -> dict[UUID, CodedDescriptor]:
+    """For each object that has it the chosen descriptor. `table`: attribute_descriptors or face_descriptors."""
+    if choice is None or not keys:
+        return {}
+    key = table.primary_key.columns[0]
+    statement = connection.scoped(select(key, *(table.c[name] for name in DESCRIPTOR)), table).where(among(key, keys))
+    if choice.version is not None:
+        statement = statement.where(table.c.version == choice.version)
+    else:
+        preferred = (table.c.version == choice.default).desc()
+        statement = statement.distinct(key).order_by(key, preferred, table.c.version.desc())
+    rows: Iterable[Any] = await connection.execute(statement)
+    return {owner: CodedDescriptor(version, coding, data, score) for owner, version, coding, data, score in rows}
+
+
+def descriptor_rows(key: str, descriptors: Mapping[UUID, Iterable[CodedDescriptor]]) -> list[dict[str, Any]]:
+    """Rows for a table of descriptors; `key` is the name of its column for the owner's id."""
+    return [
+        {
+            key: owner,
+            "version": descriptor.version,
+            "coding": descriptor.coding,
+            "data": descriptor.data,
+            "score": descriptor.score,
+        }
+        for owner, owned in descriptors.items()
+        for descriptor in owned
+    ]
+
+
+class AttributesStore:
+    """Rows of temporary attributes. Expired ones are not found, whether the cleaner has been there or not."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(
+        self, owner: UUID, rows: Sequence[Mapping[str, Any]], descriptors: Mapping[UUID, Iterable[CodedDescriptor]]
+    ) -> None:
+        """Add the rows, each of the account `owner`, and the descriptors by attribute, in one transaction."""
+        described = descriptor_rows("attribute_id", descriptors)
+        async with self._database.scoped_transaction(Scope(owner)) as connection:
+            await connection.execute(insert(attributes), rows)
+            if described:
+                await connection.execute(insert(attribute_descriptors), described)
+
+    async def find(
+        self, scope: Scope, attribute_ids: Collection[UUID], now: datetime, choice: DescriptorChoice | None
+    ) -> dict[UUID, FoundAttribute]:
+        """Those of the attributes that live, each with the chosen descriptor; none is read for None."""
+        async with self._database.scoped_connect(scope) as connection:
+            statement = connection.select_owned(attributes).where(_living(attribute_ids, now))
+            rows = {row["attribute_id"]: row for row in (await connection.execute(statement)).mappings()}
+            chosen = await chosen_descriptors(connection, attribute_descriptors, rows, choice)
+        return {key: FoundAttribute(row, chosen.get(key)) for key, row in rows.items()}
+
+    async def delete(self, scope: Scope, attribute_id: UUID, now: datetime) -> bool:
+        """Whether the attribute was there."""
+        async with self._database.scoped_transaction(scope) as connection:
+            statement = connection.scoped(delete(attributes), attributes).where(_living([attribute_id], now))
+            deleted = await connection.execute(statement)
+        return deleted.rowcount > 0
+
+    async def delete_expired(self, now: datetime, limit: int) -> int:
+        """Delete up to `limit` expired attributes, passing over those that a request holds. How many went."""
+        expired = select(attributes.c.attribute_id).where(attributes.c.expires_at <= now)
+        expired = expired.order_by(attributes.c.expires_at).limit(limit).with_for_update(skip_locked=True)
+        async with self._database.scoped_transaction(EVERYTHING) as connection:
+            doomed = list((await connection.execute(connection.scoped(expired, attributes))).scalars())
+            if doomed:
+                statement = connection.scoped(delete(attributes), attributes)
+                await connection.execute(statement.where(among(attributes.c.attribute_id, doomed)))
+        return len(doomed)
+
+
+def _living(attribute_ids: Collection[UUID], now: datetime) -> ColumnElement[bool]:
+    return among(attributes.c.attribute_id, attribute_ids) & (attributes.c.expires_at > now)
