@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
 from lunaria.documents.pages import MANUAL
 from lunaria.settings import describe
+from lunaria.vision.descriptor_coding import DescriptorCoding
 from tests.docs.generated import DOCS, commands, fresh
 
 REPOSITORY = DOCS.parent
@@ -96,3 +99,14 @@ def test_every_python_example_is_valid() -> None:
 
 def test_every_manual_page_is_listed() -> None:
     assert {page.name for page in MANUAL} == {file.stem for file in MANUAL_FOLDER.glob("*.md")}
+
+
+def test_the_manual_reads_descriptors_as_the_server_writes_them() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (MANUAL_FOLDER / "descriptors.md").read_text("utf-8"), flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    vector = np.random.default_rng(1).normal(size=128).astype(np.float32)
+    vector /= np.linalg.norm(vector)
+    version, read = names["read"](DescriptorCoding({1001: 128}).encode(vector, 1001))
+    assert version == 1001
+    assert read @ vector > 0.999

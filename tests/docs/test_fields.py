@@ -70,7 +70,7 @@ def test_alternatives_are_named() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("animals", "array of Cat or Dog"),
+        ("animals", "array of (Cat or Dog)"),
         ("owner", "string (uuid)"),
         ("tree", "Node"),
         ("children", "array of Node"),
@@ -86,6 +86,7 @@ def test_kinds(name: str, kind: str) -> None:
 def test_a_line_tells_limits_default_and_meaning() -> None:
     lives = by_name("lives")
     assert (lives.limits, lives.default, lives.description) == ("1 to 9", "9", "Lives that are left.")
+    assert lives.notes == "1 to 9, default 9"
     assert by_name("animals").limits == "1 or more items"
     assert by_name("note").limits == "at most 5 characters"
 

@@ -28,6 +28,11 @@ class Field:
     default: str
     description: str
 
+    @property
+    def notes(self) -> str:
+        """Limits and default in one phrase."""
+        return ", ".join(filter(None, (self.limits, self.default and f"default {self.default}")))
+
 
 class Schemas:
     """Reads schemas that refer to the components of an OpenAPI document."""
@@ -59,7 +64,8 @@ class Schemas:
         declared = schema.get("type", "any value")
         name = " or ".join(declared) if isinstance(declared, list) else str(declared)
         if name == "array":
-            return f"array of {self.kind(schema['items'])}" if schema.get("items") else "array"
+            items = self.kind(schema["items"]) if schema.get("items") else ""
+            return f"array of ({items})" if " or " in items else f"array of {items}" if items else "array"
         if name == "object" and isinstance(schema.get("additionalProperties"), Mapping):
             return f"object of {self.kind(schema['additionalProperties'])}"
         form = schema.get("format") or schema.get("contentEncoding")
