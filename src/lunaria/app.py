@@ -36,7 +36,7 @@ from lunaria.matching.index import MatchingIndex
 from lunaria.matching.routes import MatchingRoutes
 from lunaria.matching.service import Limits, MatchingService
 from lunaria.matching.store import MatchingStore
-from lunaria.settings import Settings
+from lunaria.settings import Settings, SettingsError
 from lunaria.storage.blobstore import S3Options, open_blob_store
 from lunaria.storage.database import Database
 from lunaria.storage.migrate import upgrade
@@ -89,7 +89,10 @@ class Platform:
         self.index = MatchingIndex(matching_store)
         self.coding = DescriptorCoding({self.analyzer.descriptor_version: self.analyzer.descriptor_dimension})
         outbound = settings.outbound
-        self.outbound = OutboundClient(outbound.allow, outbound.timeout, outbound.redirects)
+        try:
+            self.outbound = OutboundClient(outbound.allow, outbound.timeout, outbound.redirects)
+        except ValueError as error:
+            raise SettingsError(f"bad setting outbound.allow: {error}") from None
         self.inputs = ImageInputs(
             self.blobs, self.outbound, max_images=limits.images_per_request, max_bytes=limits.image_bytes
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -23,8 +24,12 @@ from lunaria.logs import configure_logs
 from lunaria.settings import Settings, SettingsError
 from lunaria.storage.embedded import ClusterInUseError, EmbeddedPostgres
 from lunaria.storage.migrate import current, released_revisions, upgrade
+from lunaria.vision.analysis import Analyzer
+from lunaria.vision.calibration import CalibrationError, calibrate
+from lunaria.vision.images import Decoder, ImageLimits
 from lunaria.vision.packs.manifest import Pack, built_in_pack
 from lunaria.vision.packs.pull import PullError, PullProgress, pull
+from lunaria.vision.packs.store import ModelStore, ModelStoreError
 from lunaria.vision.packs.verify import verify
 
 T = TypeVar("T")
@@ -69,7 +74,10 @@ def serve(
     settings = load_settings()
     configure_logs(settings.log)
     with _database_url(settings) as url, contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, url))
+        try:
+            asyncio.run(_serve(settings, url))
+        except (SettingsError, ModelStoreError) as error:
+            raise fail(error) from None
 
 
 async def _serve(settings: Settings, url: str) -> None:
@@ -197,6 +205,33 @@ def verify_models() -> None:
     if problems:
         raise typer.Exit(1)
     typer.echo(f"{len(pack.networks) - len(left_out)} networks in {settings.models_folder} are as installed")
+
+
+@models.command("calibrate")
+def calibrate_similarity(
+    photographs: Annotated[Path, typer.Argument(help="Folder or zip with one folder of photographs for each person.")],
+    write: Annotated[Path | None, typer.Option(help="Manifest whose similarity is replaced by the result.")] = None,
+) -> None:
+    """Fit the similarity of the descriptor network to photographs of known people."""
+    settings = load_settings()
+    analyzer = Analyzer(ModelStore(settings.models_folder, settings.models.licence), settings.models.backend)
+    try:
+        result = calibrate(analyzer, Decoder(ImageLimits()), photographs, _show_count)
+    except CalibrationError as error:
+        raise fail(error) from None
+    fitted = {"knots": result.knots, "evidence": result.evidence}
+    if write is None:
+        typer.echo(json.dumps(fitted, indent=2))
+        return
+    manifest = json.loads(write.read_text())
+    manifest["networks"]["face_descriptor"]["descriptor"]["similarity"] = fitted
+    write.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    typer.echo(f"{write}: {result.evidence}")
+
+
+def _show_count(done: int) -> None:
+    if done % 100 == 0:
+        typer.echo(f"{done} photographs", err=True)
 
 
 # Database

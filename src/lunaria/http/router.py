@@ -1,6 +1,7 @@
 """From declared operations to a running ASGI application."""
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -79,7 +80,11 @@ def build_application(operations: Sequence[Operation], edge: Edge, **litestar: A
     ordered = sorted(with_options(operations), key=lambda declared: declared.method != "OPTIONS")
     handlers = [_route(declared, edge) for declared in ordered]
 
+    known = re.compile("|".join(_path_pattern(declared.path) for declared in ordered))
+
     def on_http_exception(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+        if isinstance(error, MethodNotAllowedException) and not known.fullmatch(request.url.path.rstrip("/")):
+            error = NotFoundException()  # Litestar looks at the method before it reads the segments
         return _error_reply(edge, request, _from_http_exception(request, error))
 
     def on_exception(request: AnyRequest, error: Exception) -> Response[bytes]:
@@ -93,6 +98,16 @@ def build_application(operations: Sequence[Operation], edge: Edge, **litestar: A
         request_max_body_size=None,  # the edge bounds bodies itself, while they arrive
         **litestar,
     )
+
+
+def _path_pattern(path: str) -> str:
+    """A regular expression of the addresses that a path with typed segments means."""
+    uuid = "[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
+    parts = (
+        uuid if part.endswith(":uuid}") else "[^/]+" if part.startswith("{") else re.escape(part)
+        for part in path.split("/")
+    )
+    return "/".join(parts)
 
 
 def _route(declared: Operation, edge: Edge) -> HTTPRouteHandler:
