@@ -14,14 +14,19 @@ import structlog
 from lunaria.accounts.routes import AccountRoutes
 from lunaria.accounts.service import AccountsService
 from lunaria.accounts.store import AccountsStore
+from lunaria.attributes.descriptors import DescriptorVersions
+from lunaria.attributes.routes import AttributeRoutes
+from lunaria.attributes.service import AttributesService
+from lunaria.attributes.store import AttributesStore
 from lunaria.blobs.routes import ImageRoutes, ObjectRoutes, SampleRoutes
 from lunaria.blobs.service import BlobsService
 from lunaria.blobs.store import BlobsStore
 from lunaria.estimation.catalogue import sources
 from lunaria.estimation.detector import DetectorService
 from lunaria.estimation.examination import Examiner
+from lunaria.estimation.extractor import ExtractorService
 from lunaria.estimation.inputs import ImageInputs
-from lunaria.estimation.routes import EstimationRoutes
+from lunaria.estimation.routes import EstimationRoutes, ExtractorRoutes
 from lunaria.estimation.sdk import SdkService
 from lunaria.http.credentials import Gate
 from lunaria.http.errors import ErrorLinks
@@ -97,6 +102,11 @@ class Platform:
             self.blobs, self.outbound, max_images=limits.images_per_request, max_bytes=limits.image_bytes
         )
         self.examiner = Examiner(self.analyzer, self.decoder, self.coding, self.vision, self.links)
+        self.attributes = AttributesService(
+            AttributesStore(self.database),
+            DescriptorVersions(self.coding, self.analyzer.descriptor_version),
+            self.clock,
+        )
         self.matching = MatchingService(
             self.index,
             matching_store,
@@ -127,6 +137,8 @@ class Platform:
             ImageRoutes(self.blobs),
             ObjectRoutes(self.blobs),
             EstimationRoutes(self.inputs, SdkService(self.examiner), DetectorService(self.examiner, self.blobs)),
+            ExtractorRoutes(ExtractorService(self.examiner, self.blobs, self.attributes)),
+            AttributeRoutes(self.attributes),
             MatchingRoutes(self.matching),
         ]
         return [declared for noun in routes for declared in noun.operations()]

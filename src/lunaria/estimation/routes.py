@@ -1,18 +1,23 @@
 """Operations 17, 19, 21, 49, 183: the front ends of the one analysis."""
 
+from uuid import UUID
+
 from lunaria.estimation.catalogue import refuse_missing
 from lunaria.estimation.detector import DetectorService
+from lunaria.estimation.extractor import ExtractorService
 from lunaria.estimation.inputs import IMAGE_BODY, IMAGE_BODY_ERRORS, ImageInputs
-from lunaria.estimation.queries import DetectorQuery, IsoQuery, LivenessQuery, SdkQuery
+from lunaria.estimation.queries import DetectorQuery, ExtractorQuery, IsoQuery, LivenessQuery, SdkQuery
 from lunaria.estimation.schemas import (
     DetectorResult,
+    ExtractedAttribute,
     IsoResult,
     LivenessResult,
+    SampleIds,
     SdkResult,
 )
 from lunaria.estimation.sdk import SdkService
 from lunaria.http.errors import ApiError
-from lunaria.http.operation import Call, Content, Reply, Routes, operation
+from lunaria.http.operation import Call, Content, Reply, Routes, TypedBody, operation
 from lunaria.http.principal import Need
 
 TURNED_OFF = 11044
@@ -103,3 +108,30 @@ class EstimationRoutes(Routes):
         """Tell whether images show a live person rather than a picture of one."""
         await self._inputs.read(call, ignored_parts=DEVICE_PARTS)
         raise ApiError(TURNED_OFF, "liveness")
+
+
+class ExtractorRoutes(Routes):
+    """The operation that makes attributes of stored samples."""
+
+    def __init__(self, extractor: ExtractorService) -> None:
+        self._extractor = extractor
+
+    @operation(
+        "POST",
+        "/6/extractor",
+        "attributes",
+        "extract attributes",
+        needs=(Need("attribute", "creation"),),
+        query=ExtractorQuery,
+        body=TypedBody(SampleIds),
+        replies={201: Content(list[ExtractedAttribute])},
+        errors=(TURNED_OFF, 11030, 11034, 13003, 22022, 100010, 100011, 100012, 100029),
+    )
+    async def extract(self, call: Call[ExtractorQuery, list[UUID]]) -> Reply:
+        """Extract descriptors from face samples into temporary attributes, one for each sample or one for all.
+
+        A sample whose score is too low makes no attribute and is told of.
+        """
+        principal = call.principal
+        found = await self._extractor.extract(principal.owner, principal.reads(), call.body, call.query)
+        return Reply(201, found)
