@@ -5,22 +5,20 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 PORT ?= 5000
 
-.PHONY: run test check demo setup models clean
+.PHONY: run test check demo setup clean
 
-run: models
+run: $(STAMPS)/run
+	@$(BIN)/lunaria models pull
 	$(BIN)/lunaria serve --port $(PORT)
 
-demo: models
+demo: $(STAMPS)/run
+	@$(BIN)/lunaria models pull --photos
 	$(BIN)/python -m lunaria.demo
 
 setup: $(STAMPS)/run
 
-models: $(STAMPS)/run
+test: $(STAMPS)/test check
 	@$(BIN)/lunaria models pull --photos
-
-test: $(STAMPS)/test
-	@$(BIN)/lunaria models pull --photos
-	$(MAKE) check
 	$(BIN)/pytest $(PYTEST)
 
 check: $(STAMPS)/test
