@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from lunaria.app import Platform
 from lunaria.estimation import examination
+from lunaria.estimation.schemas import DetectorResult, SdkResult
 from tests.api.conftest import Account, AccountFactory
 from tests.estimation.pictures import JPEG, beside, checked, decoded, encode, files, grey, overlap, read, refused
 from tests.vision.conftest import photos  # noqa: F401
@@ -382,3 +383,19 @@ async def test_each_image_is_decoded_and_analysed_once_and_warps_are_encoded_whe
     calls.clear()
     await ask(account, "detect_face=1&estimate_face_warp=1&yaw_threshold=0", pictures["obama"])
     assert calls == ["decode", "analyze"]
+
+
+async def test_answers_are_as_documented(account: Account, pictures: dict[str, bytes]) -> None:
+    """The document is made of the types that the answer is decoded with here, ranges and enumerations included."""
+    query = (
+        "detect_face=1&estimate_landmarks5=1&estimate_landmarks68=1&estimate_head_pose=1&estimate_face_warp=1"
+        "&roll_threshold=10&extract_exif=1&aggregate_attributes={}"
+    )
+    form = files(pair_jpg=pictures["pair"], broken_jpg=b"x", none_jpg=pictures["none"], obama_jpg=pictures["obama"])
+    for aggregate in (0, 1):
+        reply = await account.client.post(f"{URL}?{query.format(aggregate)}", files=form)
+        answer = msgspec.json.decode(reply.content, type=SdkResult)
+        assert msgspec.json.decode(msgspec.json.encode(answer)) == reply.json()
+    reply = await account.client.post(f"/6/detector?{query}", files=form)
+    found = msgspec.json.decode(reply.content, type=DetectorResult)
+    assert msgspec.json.decode(msgspec.json.encode(found)) == reply.json()
