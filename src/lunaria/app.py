@@ -28,6 +28,13 @@ from lunaria.estimation.extractor import ExtractorService
 from lunaria.estimation.inputs import ImageInputs
 from lunaria.estimation.routes import EstimationRoutes, ExtractorRoutes
 from lunaria.estimation.sdk import SdkService
+from lunaria.faces.attributes_store import FaceAttributesStore
+from lunaria.faces.list_routes import ListRoutes
+from lunaria.faces.lists_service import ListsService
+from lunaria.faces.lists_store import ListsStore
+from lunaria.faces.routes import FaceRoutes
+from lunaria.faces.service import FacesService
+from lunaria.faces.store import FacesStore
 from lunaria.http.credentials import Gate
 from lunaria.http.errors import ErrorLinks
 from lunaria.http.middleware import Application, RequestContext
@@ -57,6 +64,7 @@ log = structlog.get_logger(__name__)
 FOLLOW_SECONDS = 10.0
 """The index also follows without searches, so that the first one after a quiet time has little to catch up with."""
 PRUNE_SECONDS = 60.0
+EXPIRY_SECONDS = 60.0
 
 
 class Platform:
@@ -93,6 +101,10 @@ class Platform:
         matching_store = MatchingStore(self.database)
         self.index = MatchingIndex(matching_store)
         self.coding = DescriptorCoding({self.analyzer.descriptor_version: self.analyzer.descriptor_dimension})
+        versions = DescriptorVersions(self.coding, self.analyzer.descriptor_version)
+        self.attributes = AttributesService(AttributesStore(self.database), versions, self.clock)
+        self.faces = FacesService(FacesStore(self.database), FaceAttributesStore(self.database), versions, self.clock)
+        self.lists = ListsService(ListsStore(self.database), self.clock)
         outbound = settings.outbound
         try:
             self.outbound = OutboundClient(outbound.allow, outbound.timeout, outbound.redirects)
@@ -102,11 +114,6 @@ class Platform:
             self.blobs, self.outbound, max_images=limits.images_per_request, max_bytes=limits.image_bytes
         )
         self.examiner = Examiner(self.analyzer, self.decoder, self.coding, self.vision, self.links)
-        self.attributes = AttributesService(
-            AttributesStore(self.database),
-            DescriptorVersions(self.coding, self.analyzer.descriptor_version),
-            self.clock,
-        )
         self.matching = MatchingService(
             self.index,
             matching_store,
@@ -121,6 +128,7 @@ class Platform:
         self.background = [
             Periodic("follow changed faces", FOLLOW_SECONDS, self.index.catch_up),
             Periodic("prune the change log", PRUNE_SECONDS, self.index.prune),
+            Periodic("remove expired attributes", EXPIRY_SECONDS, self.attributes.remove_expired),
         ]
         self.system = SystemService(
             version("lunaria"),
@@ -139,6 +147,8 @@ class Platform:
             EstimationRoutes(self.inputs, SdkService(self.examiner), DetectorService(self.examiner, self.blobs)),
             ExtractorRoutes(ExtractorService(self.examiner, self.blobs, self.attributes)),
             AttributeRoutes(self.attributes),
+            FaceRoutes(self.faces),
+            ListRoutes(self.lists),
             MatchingRoutes(self.matching),
         ]
         return [declared for noun in routes for declared in noun.operations()]
