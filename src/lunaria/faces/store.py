@@ -1,0 +1,95 @@
+"""SQL of faces."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, select, update
+
+from lunaria.attributes.service import NewAttribute
+from lunaria.attributes.store import among
+from lunaria.faces.attributes_store import add_attributes
+from lunaria.faces.failures import MissingFaceError
+from lunaria.faces.filters import FaceFilter, face_conditions, in_order
+from lunaria.faces.links import add_links, lists_of
+from lunaria.faces.locks import allow_linking, lock_faces, lock_lists, touch_lists
+from lunaria.storage.database import Database
+from lunaria.storage.schema import faces, list_faces
+from lunaria.storage.scope import Scope, ScopedConnection
+
+Row = Mapping[str, Any]
+
+
+class FacesStore:
+    """Rows of faces and their links to lists."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(
+        self, owner: UUID, row: Row, attribute: NewAttribute | UUID | None, list_ids: Sequence[UUID], now: datetime
+    ) -> None:
+        """Add a face with its attributes (its own, or a copy of a temporary attribute's) and links.
+
+        Raises MissingAttributeError, TakenAttributeError, MissingListError.
+        """
+        face_id: UUID = row["face_id"]
+        async with self._database.scoped_transaction(Scope(owner)) as connection:
+            if list_ids:
+                await allow_linking(connection, owner)
+            await connection.execute(insert(faces), row)
+            if attribute is not None:
+                await add_attributes(connection, face_id, attribute, now)
+            if list_ids:
+                await add_links(connection, list_ids, [face_id], now)
+
+    async def find(self, scope: Scope, wanted: FaceFilter, limit: int, offset: int, *, with_lists: bool) -> list[Row]:
+        """A page of the faces that fulfil the filter; `lists` of each is empty unless asked for."""
+        async with self._database.scoped_connect(scope) as connection:
+            statement = connection.select_owned(faces).where(*face_conditions(wanted, scope))
+            ordered = in_order(statement, faces, wanted).limit(limit).offset(offset)
+            rows = (await connection.execute(ordered)).mappings().all()
+            links = await lists_of(connection, [row["face_id"] for row in rows]) if with_lists else {}
+        return [{**row, "lists": links.get(row["face_id"], [])} for row in rows]
+
+    async def count(self, scope: Scope, wanted: FaceFilter) -> int:
+        """How many faces fulfil the filter."""
+        async with self._database.scoped_connect(scope) as connection:
+            statement = connection.scoped(select(func.count()).select_from(faces), faces)
+            counted: int = (await connection.execute(statement.where(*face_conditions(wanted, scope)))).scalar_one()
+        return counted
+
+    async def change(self, scope: Scope, face_id: UUID, values: Row) -> bool:
+        """Set columns of a face. Whether it was there."""
+        async with self._database.scoped_transaction(scope) as connection:
+            statement = connection.scoped(update(faces), faces).where(faces.c.face_id == face_id)
+            # Nothing to set: the face is only looked for.
+            changed = await connection.execute(statement.values(values or {"face_id": face_id}))
+        return changed.rowcount > 0
+
+    async def delete(self, scope: Scope, face_ids: Sequence[UUID], now: datetime, *, ignore_missing: bool) -> None:
+        """Delete faces with their attributes and links. Raises MissingFaceError unless `ignore_missing`."""
+        async with self._database.scoped_transaction(scope) as connection:
+            locked = await lock_faces(connection, face_ids, exclusively=True)
+            if not ignore_missing:
+                for face_id in face_ids:
+                    if face_id not in locked:
+                        raise MissingFaceError(face_id)
+            linked = await linked_lists(connection, locked)
+            await lock_lists(connection, linked)
+            await touch_lists(connection, linked, now)
+            await delete_locked(connection, locked)
+
+
+async def linked_lists(connection: ScopedConnection, face_ids: Collection[UUID]) -> set[UUID]:
+    """The lists that any of the faces is in."""
+    statement = select(list_faces.c.list_id).distinct().where(among(list_faces.c.face_id, face_ids))
+    return set((await connection.execute(connection.scoped(statement, list_faces))).scalars())
+
+
+async def delete_locked(connection: ScopedConnection, face_ids: Collection[UUID]) -> None:
+    """Delete faces that are locked, as their lists are."""
+    if face_ids:
+        statement = connection.scoped(delete(faces), faces)
+        await connection.execute(statement.where(among(faces.c.face_id, face_ids)))
