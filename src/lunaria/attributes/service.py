@@ -1,13 +1,11 @@
 """The rules of temporary attributes."""
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import structlog
 from msgspec import UNSET
 from sqlalchemy import RowMapping
 
@@ -27,10 +25,7 @@ from lunaria.attributes.schemas import (
 from lunaria.attributes.store import AttributesStore, DescriptorChoice, FoundAttribute
 from lunaria.http.errors import ApiError
 from lunaria.kit.times import Clock
-from lunaria.storage.database import DatabaseUnavailableError, StatementTimeoutError
 from lunaria.storage.scope import Scope
-
-log = structlog.get_logger(__name__)
 
 CLEANING_BATCH = 1000
 
@@ -168,17 +163,6 @@ class AttributesService:
             removed += batch
             if batch < CLEANING_BATCH:
                 return removed
-
-    async def keep_clean(self, interval: float) -> None:
-        """Remove expired attributes every `interval` seconds, for ever; an absent database only delays it."""
-        while True:
-            try:
-                removed = await self.remove_expired()
-                if removed:
-                    log.info("expired attributes removed", count=removed)
-            except (DatabaseUnavailableError, StatementTimeoutError) as error:
-                log.warning("expired attributes not removed", error=str(error))
-            await asyncio.sleep(interval)
 
     async def _find(
         self, scope: Scope, attribute_ids: Collection[UUID], targets: Collection[str] | None, version: int | None

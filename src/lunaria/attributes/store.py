@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Column, ColumnElement, RowMapping, Table, any_, delete, insert, literal, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from lunaria.attributes.descriptors import CodedDescriptor
 from lunaria.storage.database import Database
@@ -51,7 +52,7 @@ async def chosen_descriptors(
         statement = statement.where(table.c.version == choice.version)
     else:
         preferred = (table.c.version == choice.default).desc()
-        statement = statement.distinct(key).order_by(key, preferred, table.c.version.desc())
+        statement = statement.ext(distinct_on(key)).order_by(key, preferred, table.c.version.desc())
     rows: Iterable[Any] = await connection.execute(statement)
     return {owner: CodedDescriptor(version, coding, data, score) for owner, version, coding, data, score in rows}
 
