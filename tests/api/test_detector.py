@@ -317,3 +317,16 @@ async def test_full_queue(
     assert reply.headers["retry-after"] == "1"
     assert await stored(platform, account) == 0
     pool.close()
+
+
+async def test_number_of_boxes_is_bounded(account: Account, obama: bytes) -> None:
+    boxes = [{"filename": "a.jpg", "face_bounding_boxes": [{"x": 0, "y": 0, "width": 9, "height": 9}] * 101}]
+    form = [
+        ("image", ("a.jpg", obama, "image/jpeg")),
+        ("face_bounding_boxes", (None, json.dumps(boxes).encode(), "application/json")),
+    ]
+    detail = refused(await account.client.post(URL, files=form), 400, 12022)
+    assert "face_bounding_boxes.0.face_bounding_boxes" in detail
+    source = {"url": "/6/images/10bc2cb4-db84-410d-adc7-ff2ac17e4b2d", **boxes[0]}
+    del source["filename"]
+    refused(await account.client.post(URL, json=[source]), 400, 12022)

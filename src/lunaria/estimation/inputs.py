@@ -74,12 +74,17 @@ class BoundingBox(Struct, frozen=True, forbid_unknown_fields=True):
         return Box(self.x, self.y, self.width, self.height)
 
 
+BOXES_LIMIT = 100
+"""Most boxes of one image: each costs a detection of its own."""
+Boxes = Annotated[list[BoundingBox], Meta(max_length=BOXES_LIMIT)]
+
+
 class UrlSource(Struct, frozen=True, forbid_unknown_fields=True):
     """An image by its URL, with boxes that replace the detection."""
 
     url: Url
-    face_bounding_boxes: list[BoundingBox] = []
-    body_bounding_boxes: list[BoundingBox] = []
+    face_bounding_boxes: Boxes = []
+    body_bounding_boxes: Boxes = []
 
 
 Sources = Annotated[list[Url | UrlSource], Meta(min_length=1)]
@@ -95,7 +100,7 @@ class _FaceBoxes(Struct, frozen=True, forbid_unknown_fields=True):
     """The face boxes of one file of a form."""
 
     filename: str
-    face_bounding_boxes: list[BoundingBox]
+    face_bounding_boxes: Boxes
 
     def boxes(self) -> list[BoundingBox]:
         return self.face_bounding_boxes
@@ -105,7 +110,7 @@ class _BodyBoxes(Struct, frozen=True, forbid_unknown_fields=True):
     """The body boxes of one file of a form."""
 
     filename: str
-    body_bounding_boxes: list[BoundingBox]
+    body_bounding_boxes: Boxes
 
     def boxes(self) -> list[BoundingBox]:
         return self.body_bounding_boxes
@@ -135,7 +140,7 @@ _BOX: Mapping[str, Any] = {
     "required": ["x", "y", "width", "height"],
     "additionalProperties": False,
 }
-_BOXES: Mapping[str, Any] = {"type": "array", "items": _BOX}
+_BOXES: Mapping[str, Any] = {"type": "array", "maxItems": BOXES_LIMIT, "items": _BOX}
 _URL: Mapping[str, Any] = {
     "type": "string",
     "minLength": 1,
