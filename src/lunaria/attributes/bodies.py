@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lunaria.attributes.schemas import AttributeData, data_schema
+from lunaria.attributes.schemas import AttributeData
 from lunaria.http.bodies import JSON, convert_body, decode_body, media_type
 from lunaria.http.errors import ApiError
 from lunaria.http.multipart import MULTIPART, Part, by_name, decode_json_part, parse_multipart
@@ -16,8 +16,7 @@ BODY_ERRORS = (11049, 12002, 12022, 12039, 12040, 12041)
 
 BODY = RawBody(
     (JSON, MULTIPART),
-    data_schema(),
-    {
+    schemas={
         MULTIPART: {
             "type": "object",
             "description": "Descriptors with headers as files in parts of one name; the other fields as JSON.",
@@ -27,6 +26,7 @@ BODY = RawBody(
             },
         }
     },
+    kind=AttributeData,
 )
 
 

@@ -1,15 +1,13 @@
 """Wire objects of attributes: temporary ones, and what faces' attributes share with them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from lunaria.http.errors import ApiError
-from lunaria.http.openapi import REFERENCE
 from lunaria.http.query import OfAccount, Query
 
 SAMPLES_LIMIT = 1000
@@ -141,10 +139,3 @@ class AttributesQuery(OfAccount, frozen=True, kw_only=True):
 
 class TtlQuery(Query, frozen=True, kw_only=True):
     ttl: Annotated[int, Meta(ge=1, le=86400, description="Seconds that the attribute lives.")] = 300
-
-
-def data_schema() -> Mapping[str, Any]:
-    """JSON schema of AttributeData, for bodies that no type describes."""
-    _, components = msgspec.json.schema_components([AttributeData], ref_template=REFERENCE)
-    schema: Mapping[str, Any] = components["AttributeData"]
-    return schema

@@ -60,7 +60,7 @@ def _kinds(operations: Iterable[Operation]) -> Iterable[Any]:
     """Every type that a body or a reply names, once each."""
     found: dict[str, Any] = {_key(ErrorBody): ErrorBody}
     for declared in operations:
-        bodies = [declared.body.kind] if isinstance(declared.body, TypedBody) else []
+        bodies = [] if isinstance(declared.body, NoBody) else [declared.body.kind]
         for kind in [*bodies, *(content.kind for content in declared.replies.values())]:
             if kind is not None:
                 found[_key(kind)] = kind
@@ -153,9 +153,10 @@ def _body(declared: Operation, known: dict[str, Json]) -> Json:
         }
     if isinstance(body, RawBody):
         kinds = declared.accepts or ("application/octet-stream",)
+        described = body.schema if body.kind is None else known[_key(body.kind)]
         return {
             "required": True,
-            "content": {kind: {"schema": body.schemas.get(kind, body.schema)} for kind in kinds},
+            "content": {kind: {"schema": body.schemas.get(kind, described)} for kind in kinds},
         }
     return {}
 

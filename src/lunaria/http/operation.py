@@ -45,6 +45,8 @@ class RawBody:
     """JSON schema of the body, for the document."""
     schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """JSON schemas of single media types that differ from `schema`."""
+    kind: Any = None
+    """A type that describes the body for the document, instead of `schema`."""
 
 
 Body = NoBody | TypedBody | RawBody
