@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 import structlog
 import typer
 import uvicorn
+import uvloop
 
 from lunaria import settings as settings_module
 from lunaria.accounts.schemas import CreateAccount
@@ -75,7 +76,7 @@ def serve(
     configure_logs(settings.log)
     with _database_url(settings) as url, contextlib.suppress(KeyboardInterrupt):
         try:
-            asyncio.run(_serve(settings, url))
+            uvloop.run(_serve(settings, url))
         except (SettingsError, ModelStoreError) as error:
             raise fail(error) from None
 
@@ -104,6 +105,8 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Accepted connections inherit it; without it an answer waits for the client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((server.host, server.port))
     except OSError as error:

@@ -1,5 +1,6 @@
 """Operations 1-2, 189-194, 211-214: version, configuration, features, plugins, health; metrics."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -73,13 +74,13 @@ class SystemRoutes(Routes):
         """Get the settings with every secret hidden. On an exposed server only the admin may."""
         if not self._settings.config_open and not call.principal.is_admin:
             raise ApiError(11065, "Only the admin may read the configuration here", headers=BASIC_CHALLENGE)
-        shown = masked(self._settings)
+        shown = {**masked(self._settings), **_compatible(self._settings)}
         accept = call.headers.get("accept") or "*/*"
         if any(kind in accept for kind in (JSON, "*/*", "application/*")):
             return Reply(body=shown)
         if TEXT in accept or "text/*" in accept:
-            lines = [f"[{section}]\n" + "".join(map(_line, values.items())) for section, values in shown.items()]
-            return Reply(body="\n".join(lines).encode(), media_type=TEXT)
+            lines = [f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in _flat(shown)]
+            return Reply(body="".join(lines).encode(), media_type=TEXT)
         raise ApiError(12023, f"{JSON}, {TEXT}")
 
     @operation(
@@ -121,6 +122,26 @@ class SystemRoutes(Routes):
         return Reply(body=generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _line(entry: tuple[str, Any]) -> str:
-    name, value = entry
-    return f"{name} = {msgspec.json.encode(value).decode()}\n"
+def _compatible(settings: Settings) -> dict[str, Any]:
+    """What the settings mean in the groups that clients of the original look for."""
+    server = settings.server
+    return {
+        "INFLUX_MONITORING": {"send_data_for_monitoring": 0},  # figures are fetched from /metrics, nothing is sent
+        "LUNA_API_LOGGER": {"log_level": settings.log.level.upper(), "log_time": "UTC"},
+        "LUNA_API_HTTP_SETTINGS": {
+            "request_timeout": server.body_timeout,
+            "response_timeout": server.processing_timeout,
+            "request_max_size": server.body_limit,
+            "keep_alive_timeout": server.keep_alive,
+        },
+        "ALLOW_LUNA_ACCOUNT_AUTH_HEADER": int(settings.account_header_allowed),
+    }
+
+
+def _flat(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """`group.name` with its value, for every setting."""
+    for group, values in settings.items():
+        if isinstance(values, dict):
+            yield from ((f"{group}.{name}", value) for name, value in values.items())
+        else:
+            yield group, values
