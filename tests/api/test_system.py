@@ -70,7 +70,7 @@ async def test_plugins_and_metrics(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/6", "/6/faces/x", "/6/samples/hands", f"/6/samples/hands/{uuid4()}", "/7/faces"]
+    "path", ["/", "/6", "/6/faces/x", "/6/samples/hands", "/6/samples/hands/x", "/7/faces"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "TRACE"])
 async def test_unknown_addresses(account: Account, method: str, path: str) -> None:
