@@ -54,7 +54,8 @@ class Schemas:
         """What a value is, in a few words: `integer`, `string (uuid)`, `array of Face`."""
         if "$ref" in schema:
             name, target = self._resolve(schema)
-            return name if _children(target) else self.kind(target)
+            # of types that share a name the document tells the module, which is of no use to readers
+            return name.rpartition(".")[2] if _children(target) else self.kind(target)
         choices = _choices(schema)
         if choices:
             names = list(dict.fromkeys(map(self.kind, choices)))
