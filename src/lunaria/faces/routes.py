@@ -185,7 +185,7 @@ class FaceRoutes(Routes):
         needs=(MODIFICATION,),
         body=TypedBody(FaceAttributeData),
         replies=EMPTY,
-        errors=(*DATA_ERRORS, 22001, 22002, 22011),
+        errors=(*DATA_ERRORS, 22001, 22002, 22010),
     )
     async def put_attributes(self, call: Call[NoQuery, FaceAttributeData]) -> Reply:
         """Replace all attributes of a face by those of a temporary attribute, or by given ones."""

@@ -44,7 +44,8 @@ class FacesService:
     async def create(self, owner: UUID, wanted: CreateFace) -> UUID:
         """Create a face, with attributes and links if wanted, all or nothing.
 
-        Raises 400/22009, 404/22003 or 404/22005 for a list, and as `set_attributes` does for the attribute.
+        Raises 400/22009, 404/22003 or 404/22005 for a list, 404/22011, 409/22001, 400/22022, 400/22024, 400/12036,
+        400/100007.
         """
         _check_avatar(wanted.avatar)
         attribute = None if wanted.attribute is UNSET else self._given(wanted.attribute)
@@ -59,7 +60,7 @@ class FacesService:
             "external_id": wanted.external_id,
             "avatar": wanted.avatar,
         }
-        with _attribute_errors(attribute):
+        with _attribute_errors(attribute, 22011):
             try:
                 await self._store.add(owner, row, attribute, lists, now)
             except MissingListError as error:
@@ -106,10 +107,10 @@ class FacesService:
     async def set_attributes(self, scope: Scope, face_id: UUID, given: FaceAttributeData) -> None:
         """Replace all attributes of a face.
 
-        Raises 404/22002, 404/22011, 409/22001, 400/22022, 400/22024, 400/12036, 400/100007.
+        Raises 404/22002, 404/22010, 409/22001, 400/22022, 400/22024, 400/12036, 400/100007.
         """
         attribute = self._given(given)
-        with _attribute_errors(attribute):
+        with _attribute_errors(attribute, 22010):
             try:
                 await self._attributes.replace(scope, face_id, attribute, self._clock.now())
             except MissingFaceError:
@@ -163,11 +164,12 @@ class FacesService:
 
 
 @contextmanager
-def _attribute_errors(attribute: NewAttribute | UUID | None) -> Iterator[None]:
+def _attribute_errors(attribute: NewAttribute | UUID | None, missing: int) -> Iterator[None]:
+    """`missing`: the code for a temporary attribute that is not there."""
     try:
         yield
     except MissingAttributeError:
-        raise ApiError(22011, attribute) from None
+        raise ApiError(missing, attribute) from None
     except TakenAttributeError:
         raise ApiError(22001, attribute) from None
 

@@ -20,6 +20,9 @@ from lunaria.storage.scope import Scope, ScopedConnection
 
 Row = Mapping[str, Any]
 
+DELETION_PART = 20_000
+"""Faces that one statement deletes: about 1.4 s on two slow cores."""
+
 
 class FacesStore:
     """Rows of faces and their links to lists."""
@@ -89,7 +92,8 @@ async def linked_lists(connection: ScopedConnection, face_ids: Collection[UUID])
 
 
 async def delete_locked(connection: ScopedConnection, face_ids: Collection[UUID]) -> None:
-    """Delete faces that are locked, as their lists are."""
-    if face_ids:
-        statement = connection.scoped(delete(faces), faces)
-        await connection.execute(statement.where(among(faces.c.face_id, face_ids)))
+    """Delete faces that are locked, as their lists are. In parts, so that no statement runs into its time limit."""
+    doomed = list(face_ids)
+    for start in range(0, len(doomed), DELETION_PART):
+        part = among(faces.c.face_id, doomed[start : start + DELETION_PART])
+        await connection.execute(connection.scoped(delete(faces), faces).where(part))
