@@ -21,6 +21,7 @@ from lunaria.attributes.store import AttributesStore
 from lunaria.blobs.routes import ImageRoutes, ObjectRoutes, SampleRoutes
 from lunaria.blobs.service import BlobsService
 from lunaria.blobs.store import BlobsStore
+from lunaria.documents.routes import DocumentRoutes
 from lunaria.estimation.catalogue import sources
 from lunaria.estimation.detector import DetectorService
 from lunaria.estimation.examination import Examiner
@@ -151,7 +152,9 @@ class Platform:
             ListRoutes(self.lists),
             MatchingRoutes(self.matching),
         ]
-        return [declared for noun in routes for declared in noun.operations()]
+        routes.append(DocumentRoutes(lambda: declared, version("lunaria")))
+        declared = [operation for noun in routes for operation in noun.operations()]
+        return declared
 
     def application(self) -> Application:
         settings = self.settings

@@ -82,11 +82,11 @@ class MatchingStore:
     # For the index, over all accounts
 
     async def position(self) -> int:
-        async with self._database.connect() as connection:
+        async with self._database.read() as connection:
             return await change_position(connection)
 
     async def changes(self, position: int, seen: frozenset[int]) -> FaceChanges:
-        async with self._database.connect() as connection:
+        async with self._database.read() as connection:
             return await changes_since(connection, position, seen)
 
     async def prune(self, keep: int) -> None:

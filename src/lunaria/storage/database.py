@@ -67,6 +67,8 @@ class Database:
             json_serializer=_encode_json,
             json_deserializer=_JSON_DECODER.decode,
         )
+        # Each statement by itself, without the two round trips that begin and end a transaction.
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed_connection)
         event.listen(self.engine.sync_engine, "handle_error", _translate_statement_error)
 
@@ -83,9 +85,23 @@ class Database:
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading: what it did is rolled back at the end. Raises as `transaction` does."""
+        async with self._connected(self.engine) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for single statements that read, each with a snapshot of its own: the fastest way to read.
+
+        No streams, which need a transaction. Raises as `transaction` does.
+        """
+        async with self._connected(self._reading) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with contextlib.AsyncExitStack() as stack:
             with _translated_connect_errors():
-                connection = await stack.enter_async_context(self.engine.connect())
+                connection = await stack.enter_async_context(engine.connect())
             yield connection
 
     @contextlib.asynccontextmanager
@@ -96,13 +112,13 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def scoped_connect(self, scope: Scope) -> AsyncIterator[ScopedConnection]:
-        """`connect` that only runs statements which are limited to the scope's account."""
-        async with self.connect() as connection:
+        """`read` that only runs statements which are limited to the scope's account."""
+        async with self.read() as connection:
             yield ScopedConnection(connection, scope)
 
     async def ping(self) -> None:
         """One round trip. Raises DatabaseUnavailableError when it fails."""
-        async with self.connect() as connection:
+        async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
