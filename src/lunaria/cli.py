@@ -21,6 +21,7 @@ from lunaria.app import Platform, running
 from lunaria.http.bodies import convert_body
 from lunaria.http.errors import ApiError
 from lunaria.http.principal import AccountType
+from lunaria.http.protocol import bounded_protocol
 from lunaria.logs import configure_logs
 from lunaria.settings import Settings, SettingsError
 from lunaria.storage.embedded import ClusterInUseError, EmbeddedPostgres
@@ -90,9 +91,9 @@ async def _serve(settings: Settings, url: str) -> None:
             access_log=False,
             server_header=False,
             lifespan="off",
+            http=bounded_protocol(platform.links, settings.server.body_timeout),
             timeout_keep_alive=settings.server.keep_alive,
             timeout_graceful_shutdown=10,
-            h11_max_incomplete_event_size=64 * 1024,
         )
         address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
         log.warning("listening", address=address, mode="exposed" if settings.exposed else "local")

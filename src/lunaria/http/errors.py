@@ -37,7 +37,7 @@ _ENTRIES = (
     ErrorKind(10, 503, "Service unavailable", "{}"),
     ErrorKind(11, 503, "Service unavailable", "The server is busy: {}"),
     ErrorKind(12, 503, "Service unavailable", "The request was not processed within {} s"),
-    ErrorKind(13, 408, "Request timeout", "The request body did not arrive within {} s"),
+    ErrorKind(13, 408, "Request timeout", "The request did not arrive within {} s"),
     ErrorKind(14, 413, "Request entity too large", "The request body is larger than {} bytes"),
     ErrorKind(11027, 400, "External request failed", "Failed to download image by url '{}': {}"),
     ErrorKind(11028, 400, BAD_INPUT, "Bad content type of image '{}'"),

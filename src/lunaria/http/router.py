@@ -10,7 +10,13 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Litestar, Request, Response, Router
-from litestar.exceptions import ClientException, HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    InternalServerException,
+    MethodNotAllowedException,
+    NotFoundException,
+)
 from litestar.handlers import HTTPRouteHandler
 
 from lunaria.http.bodies import JSON, MSGPACK, decode_body, is_msgpack, media_type
@@ -220,6 +226,8 @@ async def _receive(edge: Edge, request: AnyRequest) -> bytes:
                 parts.append(part)
     except TimeoutError:
         raise ApiError(13, edge.body_timeout) from None
+    except InternalServerException:  # Litestar's word for a client that left: nobody reads this reply
+        raise ApiError(12046, "the connection was closed before the body ended") from None
     return b"".join(parts)
 
 
