@@ -86,7 +86,7 @@ def wire(server: Server, credentials: tuple[str, str]) -> Iterator[Wire]:
         (b'{"references": ' + b"9" * 100_000 + b', "candidates": []}', (12002, 12022)),
         (b'{"references": [], "references": [], "candidates": []}', (12022,)),
         (b"{}" + b" " * (8 * 1024 * 1024), (12022,)),
-        (b"{} {}", (12002,)),
+        (b"{} {}", (12002, 12022)),
     ],
     ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else "",
 )
@@ -98,7 +98,14 @@ def test_bad_json(body: bytes, codes: tuple[int, ...], client: httpx.Client) -> 
 
 @pytest.mark.parametrize(
     "body",
-    [b"\xc1", b"\x91" * 1_000_000, b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xdb\x7f\xff\xff\xff", b"\x80\x80"],
+    [
+        b"\xc1",
+        b"\x91" * 1_000_000,
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\xdb\x7f\xff\xff\xff",
+        b"\x80\x80",
+    ],
     ids=repr,
 )
 def test_bad_msgpack(body: bytes, client: httpx.Client) -> None:
@@ -136,7 +143,9 @@ def test_texts_that_no_database_holds(name: str, method: str, address: str, body
     assert_envelope(client.request(method, address, content=content, headers=JSON), 400, 12002, 12022)
 
 
-@pytest.mark.parametrize("text", ["\u200b\u202e", "\U0001f600" * 64, "'; DROP TABLE faces; --", "%", "\\", "\r\n\t\x01"])
+@pytest.mark.parametrize(
+    "text", ["\u200b\u202e", "\U0001f600" * 64, "'; DROP TABLE faces; --", "%", "\\", "\r\n\t\x01"]
+)
 def test_odd_texts_are_kept_as_they_are(text: str, client: httpx.Client) -> None:
     made = client.post("/6/lists", json={"user_data": text})
     assert made.status_code == 201, made.text
@@ -147,7 +156,9 @@ def test_odd_texts_are_kept_as_they_are(text: str, client: httpx.Client) -> None
     assert made.json()["list_id"] in [one["list_id"] for one in part]
 
 
-@pytest.mark.parametrize("number", ["-1", "0", "1001", "1.5", "1e3", "9" * 18, "9" * 19, "9" * 5000, "０", "", "NaN", "0x10"])
+@pytest.mark.parametrize(
+    "number", ["-1", "0", "1001", "1.5", "1e3", "9" * 18, "9" * 19, "9" * 5000, "０", "", "NaN", "0x10"]
+)
 def test_numbers_out_of_range(number: str, client: httpx.Client) -> None:
     assert_envelope(client.get("/6/faces", params={"page_size": number}), 400, 12012)
     if number not in ("1001",):
@@ -174,7 +185,7 @@ def test_last_page(client: httpx.Client) -> None:
     "query", ["user_data=%00", "user_data=%ff%fe", "user_data=%ED%A0%80", "user_data=%", "user_data=%zz", "&&&=&=&", "a" * 8000, "=" * 500]
 )  # fmt: skip
 def test_odd_queries(query: str, client: httpx.Client) -> None:
-    reply = client.get(f"{client.base_url}6/faces?{query}")
+    reply = client.get(f"/6/faces?{query}")
     assert reply.status_code == 200 or assert_envelope(reply, 400, 12012)
 
 
@@ -187,7 +198,6 @@ def test_odd_queries(query: str, client: httpx.Client) -> None:
         ("/docs/dev/..%2f..%2fetc%2fpasswd", (12013,)),
         ("/docs/dev/%00", (12013,)),
         ("/6/faces/" + "a" * 8000, (12013,)),
-        ("//6/faces", (12013,)),
         ("/6/FACES", (12013,)),
         ("*", (12013, 12046)),
         ("http://elsewhere/6/nothing", (12013,)),
@@ -264,8 +274,38 @@ def test_endless_headers(server: Server, wire: Wire) -> None:
         wire.say(b"y" * 1024 * 1024)
     wire.say(b"\r\n\r\n")
     with contextlib.suppress(AssertionError, ConnectionError):
-        assert wire.hear().status_code >= 400
+        assert_envelope(wire.hear(), 400, 12046)
     assert server.memory("VmHWM") - before < 32 * 1024 * 1024
+
+
+def test_endless_trailers(server: Server, wire: Wire) -> None:
+    """Headers behind a body that comes in chunks are bounded as well."""
+    server.reset_peak()
+    before = server.memory()
+    wire.say(b"POST /6/lists HTTP/1.1\r\n" + wire.ordinary)
+    wire.say(b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+    for _ in range(64):
+        wire.say(b"X: " + b"y" * 1024 * 1024 + b"\r\n")
+    assert server.memory("VmHWM") - before < 32 * 1024 * 1024
+
+
+@pytest.mark.parametrize("start", [b"", b"G", b"GET /6/account HTTP/1.1\r\nX: "])
+def test_slow_head(start: bytes, wire: Wire) -> None:
+    wire.say(start)
+    began = time.monotonic()
+    assert_envelope(wire.hear(), 408, 13)
+    assert BODY_TIMEOUT - 0.5 < time.monotonic() - began < BODY_TIMEOUT + 4
+
+
+def test_tiny_chunks(wire: Wire) -> None:
+    """A body that comes byte by byte costs many times its length on the way, and is still a good one."""
+    body = b'{"user_data": "' + b"x" * 100 + b'"}'
+    wire.say(b"POST /6/lists HTTP/1.1\r\n" + wire.ordinary)
+    wire.say(b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for byte in body + b" " * 5000:
+        wire.say(b"1;" + b"x" * 60 + b"\r\n%c\r\n" % byte)
+    wire.say(b"0\r\n\r\n")
+    assert wire.hear().status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -361,7 +401,9 @@ def test_large_body_without_credentials_is_not_waited_for(server: Server) -> Non
 def test_client_that_leaves(server: Server, credentials: tuple[str, str], client: httpx.Client) -> None:
     for _ in range(50):
         wire = Wire(server, credentials)
-        wire.say(b"POST /6/sdk HTTP/1.1\r\n" + wire.ordinary + b"Content-Type: image/jpeg\r\nContent-Length: 500\r\n\r\nab")
+        wire.say(
+            b"POST /6/sdk HTTP/1.1\r\n" + wire.ordinary + b"Content-Type: image/jpeg\r\nContent-Length: 500\r\n\r\nab"
+        )
         wire.close()
     photo = (PHOTOS / "obama.jpg").read_bytes()
     for _ in range(3):
@@ -483,7 +525,12 @@ def test_bad_descriptors(kind: str, data: bytes, client: httpx.Client) -> None:
 @pytest.mark.parametrize("byte", [0, 128, 255])
 def test_descriptors_of_one_value(byte: int, client: httpx.Client) -> None:
     """All bytes alike, even all zero: no division by the length of nothing."""
-    same = {"type": "raw_descriptor", "id": "a", "version": 1001, "data": base64.b64encode(bytes([byte] * 128)).decode()}
+    same = {
+        "type": "raw_descriptor",
+        "id": "a",
+        "version": 1001,
+        "data": base64.b64encode(bytes([byte] * 128)).decode(),
+    }
     reply = client.post("/6/matcher/raw", json={"references": [same], "candidates": [same]})
     if reply.status_code != 400:
         assert reply.status_code == 200, reply.text

@@ -107,7 +107,7 @@ async def another_server(platform: Platform, folder: Path, **settings: str) -> A
     second = Platform(load(environment), str(platform.database._url))
     await second.start()
     try:
-        transport = httpx.ASGITransport(second.application(), raise_app_exceptions=False)  # noqa: F811
+        transport = httpx.ASGITransport(second.application(), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://lunaria") as anonymous:
             yield anonymous
     finally:

@@ -228,7 +228,11 @@ ENTRIES: dict[tuple[str, str], Entry] = {
         rights={"object": ["creation"]},
     ),
     ("GET", "/6/objects/{object_id:uuid}"): Entry(
-        url("GET", "/6/objects/{object}"), foreign=13007, shows=says("marker"), rights={"object": ["view"]}, reading=True
+        url("GET", "/6/objects/{object}"),
+        foreign=13007,
+        shows=says("marker"),
+        rights={"object": ["view"]},
+        reading=True,
     ),
     ("HEAD", "/6/objects/{object_id:uuid}"): Entry(
         url("HEAD", "/6/objects/{object}"), foreign=13007, shows=exists, rights={"object": ["view"]}, reading=True
@@ -247,9 +251,7 @@ ENTRIES: dict[tuple[str, str], Entry] = {
     ("POST", "/6/liveness"): Entry(
         picture("POST", "/6/liveness", PHOTO), own=(200, 11044), rights={"resources": ["liveness"]}
     ),
-    ("POST", "/6/detector"): Entry(
-        picture("POST", "/6/detector", PHOTO), rights={"face_sample": ["creation"]}
-    ),
+    ("POST", "/6/detector"): Entry(picture("POST", "/6/detector", PHOTO), rights={"face_sample": ["creation"]}),
     ("POST", "/6/extractor"): Entry(
         lambda things: Call("POST", "/6/extractor", json=[things.face_sample]),
         own=(201,),

@@ -16,7 +16,10 @@ from tests.isolation.operations import ENTRIES, Access, Entry, Rights
 from tests.isolation.things import Call, Things, make_things
 from tests.servers import assert_envelope
 
-ALL_RIGHTS: dict[str, Any] = {**{thing: list(verbs) for thing, verbs in OBJECT_VERBS.items()}, "resources": [*RESOURCES]}
+ALL_RIGHTS: dict[str, Any] = {
+    **{thing: list(verbs) for thing, verbs in OBJECT_VERBS.items()},
+    "resources": [*RESOURCES],
+}
 Key = tuple[str, str]
 
 

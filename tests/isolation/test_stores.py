@@ -83,5 +83,7 @@ def test_rules_and_routes_write_no_sql() -> None:
                 if isinstance(node, ast.ImportFrom)
                 for alias in node.names
             }
-            assert imported.isdisjoint(f"sqlalchemy.{name}" for name in ("select", "insert", "update", "delete", "text"))
+            assert imported.isdisjoint(
+                f"sqlalchemy.{name}" for name in ("select", "insert", "update", "delete", "text")
+            )
             assert not any(name.startswith("lunaria.storage.schema.") for name in imported), file
