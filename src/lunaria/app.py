@@ -104,7 +104,8 @@ class Platform:
         self.coding = DescriptorCoding({self.analyzer.descriptor_version: self.analyzer.descriptor_dimension})
         versions = DescriptorVersions(self.coding, self.analyzer.descriptor_version)
         self.attributes = AttributesService(AttributesStore(self.database), versions, self.clock)
-        self.faces = FacesService(FacesStore(self.database), FaceAttributesStore(self.database), versions, self.clock)
+        faces_store = FacesStore(self.database)
+        self.faces = FacesService(faces_store, FaceAttributesStore(self.database), versions, self.clock)
         self.lists = ListsService(ListsStore(self.database), self.clock)
         outbound = settings.outbound
         try:
@@ -118,6 +119,7 @@ class Platform:
         self.matching = MatchingService(
             self.index,
             matching_store,
+            faces_store,
             self.coding,
             self.analyzer.similarity,
             self.analyzer.descriptor_version,

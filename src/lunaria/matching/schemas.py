@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from lunaria.faces.schemas import FACE_TARGETS, Face
 from lunaria.http.errors import ErrorBody
 from lunaria.kit.times import parse_time
 
@@ -17,7 +18,6 @@ Identifier = Annotated[str, Meta(max_length=36, pattern=r"^[^\x00]*$")]
 Ids = Annotated[list[UUID], Meta(max_length=ARRAY_LIMIT)]
 ExternalIds = Annotated[list[Identifier], Meta(max_length=ARRAY_LIMIT)]
 
-FACE_TARGETS = ("face_id", "account_id", "event_id", "user_data", "create_time", "external_id", "avatar", "lists")
 ATTRIBUTE_TARGETS = ("attribute_id", "account_id", "create_time", "face_descriptor_samples", "basic_attributes_samples")
 SIMILARITY = "similarity"
 
@@ -173,19 +173,6 @@ class ShownReference(Struct):
     id: str
 
 
-class MatchedFace(Struct, omit_defaults=True):
-    """The fields asked for of a found face."""
-
-    face_id: UUID | UnsetType = UNSET
-    account_id: UUID | UnsetType = UNSET
-    event_id: UUID | UnsetType | None = UNSET
-    user_data: str | UnsetType = UNSET
-    create_time: datetime | UnsetType = UNSET
-    external_id: str | UnsetType = UNSET
-    avatar: str | UnsetType = UNSET
-    lists: list[UUID] | UnsetType = UNSET
-
-
 class MatchedAttribute(Struct, omit_defaults=True):
     """The fields asked for of a found temporary attribute."""
 
@@ -198,7 +185,7 @@ class MatchedAttribute(Struct, omit_defaults=True):
 
 class Match(Struct, omit_defaults=True):
     similarity: Annotated[float, Meta(ge=0, le=1)]
-    face: MatchedFace | UnsetType = UNSET
+    face: Face | UnsetType = UNSET
     attribute: MatchedAttribute | UnsetType = UNSET
 
 

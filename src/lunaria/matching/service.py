@@ -10,6 +10,9 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from lunaria.faces.filters import FaceFilter
+from lunaria.faces.schemas import Face
+from lunaria.faces.store import FacesStore
 from lunaria.http.errors import ApiError, ErrorLinks
 from lunaria.http.principal import Need, Principal
 from lunaria.kit.pool import WorkerPool
@@ -28,7 +31,6 @@ from lunaria.matching.schemas import (
     GivenDescriptor,
     Match,
     MatchedAttribute,
-    MatchedFace,
     MatchFaces,
     MatchRaw,
     RawDescriptor,
@@ -40,7 +42,7 @@ from lunaria.matching.schemas import (
     ShownReference,
     XpkFile,
 )
-from lunaria.matching.store import FaceConditions, MatchingStore, StoredDescriptor
+from lunaria.matching.store import MatchingStore, StoredDescriptor
 from lunaria.storage.scope import Scope
 from lunaria.vision.descriptor_coding import DescriptorCoding, DescriptorError
 from lunaria.vision.similarity import Similarity
@@ -79,6 +81,7 @@ class MatchingService:
 
     index: MatchingIndex
     store: MatchingStore
+    faces: FacesStore
     coding: DescriptorCoding
     similarity: Similarity
     version: int
@@ -221,9 +224,10 @@ class MatchingService:
         self, scope: Scope, filters: FaceFilters, version: int, vectors: Vectors, limit: int, minimum: float
     ) -> list[list[Found]]:
         face_ids: Sequence[UUID] | None = filters.face_ids
-        conditions = _conditions(filters)
-        if conditions != FaceConditions(face_ids=filters.face_ids):
-            face_ids = await self.store.filtered_faces(scope, conditions)
+        conditions = _face_filter(filters)
+        if conditions != FaceFilter(face_ids=filters.face_ids):
+            narrowed = replace(conditions, list_id=filters.list_id)  # fewer rows to fetch
+            face_ids = await self.store.filtered_faces(scope, narrowed)
         found = self.index.version(version)
         if found is None or found.gallery.dimension != vectors.shape[1]:
             return [[] for _ in vectors]
@@ -261,13 +265,14 @@ class MatchingService:
         """A function from hits to what the client gets of them; objects deleted meanwhile drop out."""
         fields = candidates.shown
         if isinstance(candidates.filters, FaceFilters):
-            faces = await self.store.found_faces(scope, keys) if keys else {}
-            shown = {key: MatchedFace(**{name: row[name] for name in fields}) for key, row in faces.items()}
+            wanted = FaceFilter(face_ids=list(keys))
+            rows = await self.faces.find(scope, wanted, len(keys), 0, with_lists="lists" in fields) if keys else []
+            shown = {row["face_id"]: Face(**{name: row[name] for name in fields}) for row in rows}
             return lambda hits: (Match(hit.similarity, face=shown[hit.key]) for hit in hits if hit.key in shown)
-        rows = await self.store.found_attributes(scope, keys) if keys else {}
+        records = await self.store.found_attributes(scope, keys) if keys else {}
         attributes = {
             key: MatchedAttribute(**{name: row[_ATTRIBUTE_COLUMNS.get(name, name)] for name in fields})
-            for key, row in rows.items()
+            for key, row in records.items()
         }
         return lambda hits: (
             Match(hit.similarity, attribute=attributes[hit.key]) for hit in hits if hit.key in attributes
@@ -307,13 +312,14 @@ def _narrow(scope: Scope, account_id: UUID | None) -> Scope:
     return replace(scope, account_id=account_id if scope.account_id is None else UUID(int=0))
 
 
-def _conditions(filters: FaceFilters) -> FaceConditions:
-    return FaceConditions(
-        filters.face_ids,
-        filters.external_ids,
-        filters.user_data,
-        None if filters.create_time__gte is None else parse_time(filters.create_time__gte),
-        None if filters.create_time__lt is None else parse_time(filters.create_time__lt),
-        filters.face_id__gte,
-        filters.face_id__lt,
+def _face_filter(filters: FaceFilters) -> FaceFilter:
+    """The conditions except the list, which the index knows."""
+    return FaceFilter(
+        face_ids=filters.face_ids,
+        external_ids=filters.external_ids,
+        user_data=filters.user_data,
+        created_from=None if filters.create_time__gte is None else parse_time(filters.create_time__gte),
+        created_before=None if filters.create_time__lt is None else parse_time(filters.create_time__lt),
+        id_from=filters.face_id__gte,
+        id_before=filters.face_id__lt,
     )

@@ -1,6 +1,6 @@
 """SQL of matching: descriptors for the index and for references, filters that need the database, found objects."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,10 @@ from uuid import UUID
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy import ARRAY, Column, ColumnElement, RowMapping, Table, any_, func, literal, select
+from sqlalchemy import Column, ColumnElement, RowMapping, Table, func, select
 
+from lunaria.attributes.store import among
+from lunaria.faces.filters import FaceFilter, face_conditions
 from lunaria.storage.changes import FaceChanges, change_position, changes_since, prune_face_changes
 from lunaria.storage.database import Database
 from lunaria.storage.schema import (
@@ -46,19 +48,6 @@ class StoredDescriptor:
     key: UUID
     version: int
     vector: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class FaceConditions:
-    """Filters of face candidates that the index does not hold."""
-
-    face_ids: Sequence[UUID] | None = None
-    external_ids: Sequence[str] | None = None
-    user_data: str | None = None
-    created_from: datetime | None = None
-    created_before: datetime | None = None
-    id_from: UUID | None = None
-    id_before: UUID | None = None
 
 
 def vector_of(coding: int, data: bytes) -> NDArray[np.float32] | None:
@@ -98,7 +87,7 @@ class MatchingStore:
         links = select(list_faces.c.face_id, func.array_agg(list_faces.c.list_id).label("lists"))
         links = scoped(links, list_faces, EVERYTHING).group_by(list_faces.c.face_id)
         if face_ids is not None:
-            links = links.where(_among(list_faces.c.face_id, face_ids))
+            links = links.where(among(list_faces.c.face_id, face_ids))
         grouped = links.subquery()
         statement: Any = (
             select(
@@ -114,7 +103,7 @@ class MatchingStore:
         )
         statement = scoped(scoped(statement, faces, EVERYTHING), face_descriptors, EVERYTHING)
         if face_ids is not None:
-            statement = statement.where(_among(faces.c.face_id, face_ids))
+            statement = statement.where(among(faces.c.face_id, face_ids))
         async with self._database.connect() as connection, connection.stream(statement) as rows:
             dimensions: dict[int, int] = {}
             async for part in rows.partitions(BATCH):
@@ -122,22 +111,22 @@ class MatchingStore:
 
     # For requests, within a scope
 
-    async def filtered_faces(self, scope: Scope, wanted: FaceConditions) -> list[UUID]:
-        """The faces that fulfil all conditions."""
-        statement = select(faces.c.face_id).where(*_face_conditions(wanted))
+    async def filtered_faces(self, scope: Scope, wanted: FaceFilter) -> list[UUID]:
+        """The faces that fulfil the filter."""
+        statement = select(faces.c.face_id).where(*face_conditions(wanted, scope))
         async with self._database.scoped_connect(scope) as connection:
             return list((await connection.execute(connection.scoped(statement, faces))).scalars())
 
     async def face_references(self, scope: Scope, face_ids: Collection[UUID]) -> dict[UUID, list[StoredDescriptor]]:
         """Each of these faces that exists, with its descriptors."""
         async with self._database.scoped_connect(scope) as connection:
-            return await _described(connection, faces.c.face_id, face_descriptors, _among(faces.c.face_id, face_ids))
+            return await _described(connection, faces.c.face_id, face_descriptors, among(faces.c.face_id, face_ids))
 
     async def external_references(
         self, scope: Scope, external_ids: Collection[str]
     ) -> dict[str, dict[UUID, list[StoredDescriptor]]]:
         """For each external id its faces with their descriptors, oldest face first."""
-        named = _among(faces.c.external_id, external_ids) & (faces.c.external_id != "")
+        named = among(faces.c.external_id, external_ids) & (faces.c.external_id != "")
         statement = select(faces.c.external_id, faces.c.face_id).where(named)
         async with self._database.scoped_connect(scope) as connection:
             ordered = connection.scoped(statement, faces).order_by(faces.c.create_time, faces.c.face_id)
@@ -154,7 +143,7 @@ class MatchingStore:
     ) -> dict[UUID, list[StoredDescriptor]]:
         """Each of these temporary attributes that lives, with its descriptors."""
         key = attributes.c.attribute_id
-        living = _among(key, attribute_ids) & (attributes.c.expires_at > now)
+        living = among(key, attribute_ids) & (attributes.c.expires_at > now)
         async with self._database.scoped_connect(scope) as connection:
             return await _described(connection, key, attribute_descriptors, living)
 
@@ -168,7 +157,7 @@ class MatchingStore:
             .where(attributes.c.expires_at > now, attribute_descriptors.c.version == version)
         )
         if attribute_ids is not None:
-            statement = statement.where(_among(attributes.c.attribute_id, attribute_ids))
+            statement = statement.where(among(attributes.c.attribute_id, attribute_ids))
         statement = scoped(scoped(statement, attributes, scope), attribute_descriptors, scope)
         async with self._database.connect() as connection, connection.stream(statement) as rows:
             async for part in rows.partitions(BATCH):
@@ -176,26 +165,12 @@ class MatchingStore:
                 if described:
                     yield [found.key for found in described], np.stack([found.vector for found in described])
 
-    async def found_faces(self, scope: Scope, face_ids: Collection[UUID]) -> dict[UUID, Mapping[str, Any]]:
-        """The records of found faces with their lists."""
-        linked = select(func.array_agg(list_faces.c.list_id)).where(list_faces.c.face_id == faces.c.face_id)
-        lists = scoped(linked, list_faces, EVERYTHING).correlate(faces).scalar_subquery()
-        statement = select(faces, lists.label("lists")).where(_among(faces.c.face_id, face_ids))
-        async with self._database.scoped_connect(scope) as connection:
-            rows = (await connection.execute(connection.scoped(statement, faces))).mappings()
-            return {row["face_id"]: {**row, "lists": row["lists"] or []} for row in rows}
-
     async def found_attributes(self, scope: Scope, attribute_ids: Collection[UUID]) -> dict[UUID, RowMapping]:
         """The records of found temporary attributes."""
         async with self._database.scoped_connect(scope) as connection:
-            statement = connection.select_owned(attributes).where(_among(attributes.c.attribute_id, attribute_ids))
+            statement = connection.select_owned(attributes).where(among(attributes.c.attribute_id, attribute_ids))
             rows = (await connection.execute(statement)).mappings()
             return {row["attribute_id"]: row for row in rows}
-
-
-def _among(column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
-    """`column = ANY (array)`: one parameter, however many values."""
-    return column == any_(literal(list(values), ARRAY(column.type)))
 
 
 def _coded(table: Table) -> tuple[Column[Any], ...]:
@@ -212,7 +187,7 @@ async def _described(
     found: dict[UUID, list[StoredDescriptor]] = {one: [] for one in (await connection.execute(present)).scalars()}
     if found:
         own_key = table.c[key.name]
-        statement = select(own_key, *_coded(table)).where(_among(own_key, found))
+        statement = select(own_key, *_coded(table)).where(among(own_key, found))
         for row in await connection.execute(connection.scoped(statement, table)):
             stored = _stored(row)
             if stored is not None:
@@ -237,22 +212,3 @@ def _face_descriptor(row: Any, dimensions: dict[int, int]) -> FaceDescriptor | N
         log.error("stored descriptor left out of matching", face=str(face_id), version=version, bytes=len(data))
         return None
     return FaceDescriptor(face_id, account_id, version, vector.astype(np.float16), tuple(lists or ()))
-
-
-def _face_conditions(wanted: FaceConditions) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.face_ids is not None:
-        conditions.append(_among(faces.c.face_id, wanted.face_ids))
-    if wanted.external_ids is not None:
-        conditions.append(_among(faces.c.external_id, wanted.external_ids))
-    if wanted.user_data is not None:
-        conditions.append(faces.c.user_data.icontains(wanted.user_data, autoescape=True))
-    if wanted.created_from is not None:
-        conditions.append(faces.c.create_time >= wanted.created_from)
-    if wanted.created_before is not None:
-        conditions.append(faces.c.create_time < wanted.created_before)
-    if wanted.id_from is not None:
-        conditions.append(faces.c.face_id >= wanted.id_from)
-    if wanted.id_before is not None:
-        conditions.append(faces.c.face_id < wanted.id_before)
-    return conditions
