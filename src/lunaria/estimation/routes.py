@@ -133,5 +133,5 @@ class ExtractorRoutes(Routes):
         A sample whose score is too low makes no attribute and is told of.
         """
         principal = call.principal
-        found = await self._extractor.extract(principal.owner, principal.reads(), call.body, call.query)
+        found = await self._extractor.extract(principal.owner, principal.writes(), call.body, call.query)
         return Reply(201, found)
