@@ -299,7 +299,7 @@ ENTRIES: dict[tuple[str, str], Entry] = {
     ("POST", "/6/faces"): Entry(
         lambda things: Call("POST", "/6/faces", json={"lists": [things.list]}),
         own=(201,),
-        foreign=22005,
+        foreign=22003,
         rights={"face": ["creation"], "list": ["modification"]},
     ),
     ("GET", "/6/faces"): Entry(

@@ -8,6 +8,7 @@ import lunaria
 SOURCE = Path(lunaria.__file__).parent
 UNGUARDED = {"transaction", "connect", "engine", "EVERYTHING"}
 """Ways to rows of every account."""
+STATEMENTS = {f"sqlalchemy.{name}" for name in ("select", "insert", "update", "delete", "text")}
 GUARDED = {"scoped_transaction", "scoped_connect"}
 
 ALLOWED = {
@@ -22,14 +23,10 @@ ALLOWED = {
     # The removal of what has expired.
     "attributes/store.py: delete_expired",
     # The search index holds everybody's descriptors; a search is limited by the rows it may look at.
-    "matching/store.py: position",
-    "matching/store.py: changes",
     "matching/store.py: prune",
     "matching/store.py: descriptors",
     # Streams rows, which the guarded connection cannot; limits them to the scope by hand (see test_links).
     "matching/store.py: attribute_candidates",
-    # The lists of faces that were found within the scope.
-    "matching/store.py: found_faces",
 }
 
 
