@@ -16,6 +16,8 @@ from lunaria.http.query import NoQuery
 
 IMAGE_TYPES = tuple(IMAGE_FORMATS)
 BYTES: Mapping[str, Any] = {"type": "string", "format": "binary"}
+ANYTHING: Mapping[str, Any] = {"description": "Whatever was saved, with the type that it came with"}
+"""An object that was saved as JSON is no string to who reads the document."""
 
 FACES = frozenset({BlobKind.FACE_SAMPLE})
 BODIES = frozenset({BlobKind.BODY_SAMPLE})
@@ -327,7 +329,7 @@ class ObjectRoutes(Routes):
         "objects",
         "get object",
         needs=(Need("object", "view"),),
-        replies={200: Content(types=("*/*",), schema=BYTES, description="The bytes")},
+        replies={200: Content(types=("*/*",), schema=ANYTHING, description="The bytes")},
         errors=(13007,),
     )
     async def get(self, call: Call[NoQuery, None]) -> Reply:
