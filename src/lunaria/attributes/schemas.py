@@ -107,7 +107,7 @@ ATTRIBUTE_TARGETS = Attribute.__struct_fields__
 
 Targets = Annotated[
     list[Annotated[str, Meta(extra_json_schema={"enum": list(ATTRIBUTE_TARGETS)})]],
-    Meta(description="Fields to show; all by default."),
+    Meta(min_length=1, description="Fields to show; all by default."),
 ]
 
 
@@ -129,7 +129,7 @@ class AttributeSelection(Query, frozen=True, kw_only=True):
 
 
 class AttributesQuery(OfAccount, frozen=True, kw_only=True):
-    attribute_ids: Annotated[list[UUID], Meta(max_length=IDS_LIMIT)]
+    attribute_ids: Annotated[list[UUID], Meta(min_length=1, max_length=IDS_LIMIT)]
     targets: Targets | None = None
     descriptor_version: Version | None = None
 

@@ -39,7 +39,7 @@ Avatar = Annotated[
 ]
 FaceIds = Annotated[list[UUID], Meta(min_length=1, max_length=ARRAY_LIMIT)]
 ListIds = Annotated[list[UUID], Meta(min_length=1, max_length=LISTS_LIMIT)]
-QueryIds = Annotated[list[UUID], Meta(max_length=QUERY_LIMIT)]
+QueryIds = Annotated[list[UUID], Meta(min_length=1, max_length=QUERY_LIMIT)]
 
 
 def is_uri_reference(text: str) -> bool:
@@ -116,11 +116,11 @@ class FaceAttributes(Struct):
 FACE_TARGETS = Face.__struct_fields__
 Targets = Annotated[
     list[Annotated[str, Meta(extra_json_schema={"enum": list(FACE_TARGETS)})]],
-    Meta(description="Fields to show; all by default."),
+    Meta(min_length=1, description="Fields to show; all by default."),
 ]
 AttributeTargets = Annotated[
     list[Annotated[str, Meta(extra_json_schema={"enum": list(ESTIMATES_TARGETS)})]],
-    Meta(description="Fields to show; all by default."),
+    Meta(min_length=1, description="Fields to show; all by default."),
 ]
 
 
@@ -133,7 +133,7 @@ class FaceFilterQuery(OfAccount, frozen=True, kw_only=True):
     face_id__lt: UUID | None = None
     face_id__gte: UUID | None = None
     face_ids: QueryIds | None = None
-    external_ids: Annotated[list[Text], Meta(max_length=QUERY_LIMIT)] | None = None
+    external_ids: Annotated[list[Text], Meta(min_length=1, max_length=QUERY_LIMIT)] | None = None
     user_data: Annotated[Text, Meta(description="Part of the user data, in capitals or not.")] | None = None
     list_id: UUID | None = None
 
