@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, ColumnElement, RowMapping, Table, any_, delete, insert, literal, select
+from sqlalchemy import ARRAY, Column, ColumnElement, RowMapping, Select, Table, any_, delete, insert, literal, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from lunaria.attributes.descriptors import CodedDescriptor
@@ -29,7 +29,7 @@ class DescriptorChoice:
 
 @dataclass(frozen=True, slots=True)
 class FoundAttribute:
-    """A row of attributes with the chosen descriptor."""
+    """A row of attributes, of a temporary one or a face's, with the chosen descriptor."""
 
     row: RowMapping
     descriptor: CodedDescriptor | None
@@ -40,21 +40,42 @@ def among(column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
     return column == any_(literal(list(values), ARRAY(column.type)))
 
 
-async def chosen_descriptors(
-    connection: ScopedConnection, table: Table, keys: Collection[UUID], choice: DescriptorChoice | None
-) -> dict[UUID, CodedDescriptor]:
-    """For each object that has it the chosen descriptor. `table`: attribute_descriptors or face_descriptors."""
-    if choice is None or not keys:
-        return {}
+async def described(
+    connection: ScopedConnection,
+    owners: Table,
+    descriptors: Table,
+    keys: Collection[UUID],
+    choice: DescriptorChoice | None,
+    *conditions: ColumnElement[bool],
+) -> dict[UUID, FoundAttribute]:
+    """Those of the objects that fulfil the conditions, each with the chosen descriptor; none is read for None.
+
+    `owners`: attributes or face_attributes, `descriptors`: the table of theirs. One statement, so that both are of
+    one moment.
+    """
+    (key,) = owners.primary_key.columns
+    statement = connection.select_owned(owners).where(among(key, keys), *conditions)
+    if choice is not None:
+        chosen = _chosen(connection, descriptors, keys, choice).subquery()
+        joined = owners.outerjoin(chosen, chosen.c[key.name] == key)
+        statement = statement.add_columns(*(chosen.c[name] for name in DESCRIPTOR)).select_from(joined)
+    rows = (await connection.execute(statement)).mappings()
+    return {row[key.name]: FoundAttribute(row, _descriptor(row) if choice is not None else None) for row in rows}
+
+
+def _chosen(
+    connection: ScopedConnection, table: Table, keys: Collection[UUID], choice: DescriptorChoice
+) -> Select[Any]:
     key = table.primary_key.columns[0]
     statement = connection.scoped(select(key, *(table.c[name] for name in DESCRIPTOR)), table).where(among(key, keys))
     if choice.version is not None:
-        statement = statement.where(table.c.version == choice.version)
-    else:
-        preferred = (table.c.version == choice.default).desc()
-        statement = statement.ext(distinct_on(key)).order_by(key, preferred, table.c.version.desc())
-    rows: Iterable[Any] = await connection.execute(statement)
-    return {owner: CodedDescriptor(version, coding, data, score) for owner, version, coding, data, score in rows}
+        return statement.where(table.c.version == choice.version)
+    preferred = (table.c.version == choice.default).desc()
+    return statement.ext(distinct_on(key)).order_by(key, preferred, table.c.version.desc())
+
+
+def _descriptor(row: RowMapping) -> CodedDescriptor | None:
+    return None if row["version"] is None else CodedDescriptor(*(row[name] for name in DESCRIPTOR))
 
 
 def descriptor_rows(key: str, descriptors: Mapping[UUID, Iterable[CodedDescriptor]]) -> list[dict[str, Any]]:
@@ -82,21 +103,19 @@ class AttributesStore:
         self, owner: UUID, rows: Sequence[Mapping[str, Any]], descriptors: Mapping[UUID, Iterable[CodedDescriptor]]
     ) -> None:
         """Add the rows, each of the account `owner`, and the descriptors by attribute, in one transaction."""
-        described = descriptor_rows("attribute_id", descriptors)
+        described_rows = descriptor_rows("attribute_id", descriptors)
         async with self._database.scoped_transaction(Scope(owner)) as connection:
             await connection.execute(insert(attributes), rows)
-            if described:
-                await connection.execute(insert(attribute_descriptors), described)
+            if described_rows:
+                await connection.execute(insert(attribute_descriptors), described_rows)
 
     async def find(
         self, scope: Scope, attribute_ids: Collection[UUID], now: datetime, choice: DescriptorChoice | None
     ) -> dict[UUID, FoundAttribute]:
         """Those of the attributes that live, each with the chosen descriptor; none is read for None."""
+        living = attributes.c.expires_at > now
         async with self._database.scoped_connect(scope) as connection:
-            statement = connection.select_owned(attributes).where(_living(attribute_ids, now))
-            rows = {row["attribute_id"]: row for row in (await connection.execute(statement)).mappings()}
-            chosen = await chosen_descriptors(connection, attribute_descriptors, rows, choice)
-        return {key: FoundAttribute(row, chosen.get(key)) for key, row in rows.items()}
+            return await described(connection, attributes, attribute_descriptors, attribute_ids, choice, living)
 
     async def delete(self, scope: Scope, attribute_id: UUID, now: datetime) -> bool:
         """Whether the attribute was there."""

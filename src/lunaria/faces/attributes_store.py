@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Uuid, delete, func, insert, literal, select
+from sqlalchemy import Uuid, delete, func, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 
 from lunaria.attributes.service import NewAttribute
@@ -14,7 +14,7 @@ from lunaria.attributes.store import (
     ESTIMATES,
     DescriptorChoice,
     FoundAttribute,
-    chosen_descriptors,
+    described,
     descriptor_rows,
 )
 from lunaria.faces.failures import MissingAttributeError, MissingFaceError, TakenAttributeError
@@ -49,14 +49,12 @@ class FaceAttributesStore:
     async def find(self, scope: Scope, face_id: UUID, choice: DescriptorChoice | None) -> FoundAttribute | None:
         """A face's attributes with the chosen descriptor; None when it has none. Raises MissingFaceError."""
         async with self._database.scoped_connect(scope) as connection:
-            row = await _row(connection, face_id)
-            if row is None:
+            found = await described(connection, face_attributes, face_descriptors, [face_id], choice)
+            if not found:
                 existing = connection.scoped(select(faces.c.face_id), faces).where(faces.c.face_id == face_id)
                 if (await connection.execute(existing)).first() is None:
                     raise MissingFaceError(face_id)
-                return None
-            chosen = await chosen_descriptors(connection, face_descriptors, [face_id], choice)
-        return FoundAttribute(row, chosen.get(face_id))
+        return found.get(face_id)
 
     async def count(self, scope: Scope) -> int:
         """How many faces have attributes."""
@@ -95,10 +93,10 @@ async def _copy(connection: ScopedConnection, face_id: UUID, attribute_id: UUID,
         raise
     if copied.rowcount == 0:
         raise MissingAttributeError(attribute_id)
-    described = select(literal(face_id, Uuid), *(attribute_descriptors.c[name] for name in DESCRIPTOR)).where(
+    copies = select(literal(face_id, Uuid), *(attribute_descriptors.c[name] for name in DESCRIPTOR)).where(
         attribute_descriptors.c.attribute_id == attribute_id
     )
-    source = connection.scoped(described, attribute_descriptors)
+    source = connection.scoped(copies, attribute_descriptors)
     await connection.execute(insert(face_descriptors).from_select(["face_id", *DESCRIPTOR], source))
 
 
@@ -107,8 +105,3 @@ async def _clear(connection: ScopedConnection, face_id: UUID) -> None:
         raise MissingFaceError(face_id)
     for table in (face_descriptors, face_attributes):
         await connection.execute(connection.scoped(delete(table), table).where(table.c.face_id == face_id))
-
-
-async def _row(connection: ScopedConnection, face_id: UUID) -> RowMapping | None:
-    statement = connection.select_owned(face_attributes).where(face_attributes.c.face_id == face_id)
-    return (await connection.execute(statement)).mappings().one_or_none()
