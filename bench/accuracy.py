@@ -49,7 +49,11 @@ def main() -> None:
         originals = chosen_originals(source, photographs, faces, SPOILT_PHOTOGRAPHS)
         publish("robustness", robustness_report(given, source, originals, verification.threshold), given.markdown)
     if given.groups and not given.quick:
-        publish("detection", groups_report(measure_groups(given.groups, models_folder(given.models))), given.markdown)
+        publish(
+            "detection",
+            groups_report(measure_groups(given.groups, ModelStore(models_folder(given.models)))),
+            given.markdown,
+        )
 
 
 def arguments() -> argparse.Namespace:
@@ -71,7 +75,7 @@ def arguments() -> argparse.Namespace:
 def _source(given: argparse.Namespace) -> Source:
     if given.url:
         return OverHttp(given.url, given.login, given.password)
-    return InProcess(models_folder(given.models))
+    return InProcess(ModelStore(models_folder(given.models)))
 
 
 class Verification:
@@ -108,8 +112,8 @@ def verification_report(
         lines.append(
             f"- Pairs of the protocol: {len(pairs):,} in {len(accuracy.folds)} folds. **Accuracy {accuracy.mean:.4f} ± "
             f"{accuracy.deviation:.4f}** (standard deviation over the folds; of each: "
-            f"{', '.join(f'{fold.accuracy:.4f}' for fold in accuracy.folds)}). The threshold of a fold is chosen on the "
-            f"other folds: cosine {min(thresholds):.3f} to {max(thresholds):.3f}."
+            f"{', '.join(f'{fold.accuracy:.4f}' for fold in accuracy.folds)}). The threshold of a fold is chosen on "
+            f"the other folds: cosine {min(thresholds):.3f} to {max(thresholds):.3f}."
         )
     else:
         lines.append(f"- Pairs of the protocol: {len(pairs):,} in one fold, so no threshold can be chosen on others.")
@@ -117,9 +121,9 @@ def verification_report(
     decided = float(((scores > default) == same).mean())
     false_accept, true_accept = roc.at_threshold(default)
     lines += [
-        f"- At the default threshold of verification (similarity 0.9, cosine {default:.3f}): {decided:.4f} of the pairs "
-        f"of the protocol are decided right; over all pairs {true_accept:.4f} of the genuine and {false_accept:.1e} "
-        "of the impostor ones are accepted.",
+        f"- At the default threshold of verification (similarity 0.9, cosine {default:.3f}): {decided:.4f} of the "
+        f"pairs of the protocol are decided right; over all pairs {true_accept:.4f} of the genuine and "
+        f"{false_accept:.1e} of the impostor ones are accepted.",
         f"- Identification: {rank:.4f} of {probes:,} searches in a gallery of {people:,} persons (one photograph each) "
         "name the right person first.",
         "",
@@ -204,9 +208,9 @@ def robustness_report(
                 f"Data: {len(originals)} photographs of {given.images.name}, one a person.", "onnxruntime", "openvino"
             ),
             "",
-            "The cosine is that of the descriptors of a photograph before and after it was spoilt. *Accepted*: the share of "
-            "the spoilt photographs that are still taken for the person of another, unspoilt photograph at the threshold "
-            f"that accepts 1 of 10,000 pairs of different persons (cosine {threshold:.3f}).",
+            "The cosine is that of the descriptors of a photograph before and after it was spoilt. *Accepted*: the "
+            "share of the spoilt photographs that are still taken for the person of another, unspoilt photograph at the "
+            f"threshold that accepts 1 of 10,000 pairs of different persons (cosine {threshold:.3f}).",
             "",
             table(header, rows(measured)),
         ]
@@ -220,13 +224,13 @@ def groups_report(groups: Groups) -> str:
         [
             conditions(f"Data: {groups.images} group photographs with {groups.faces} marked faces.", "onnxruntime"),
             "",
-            f"Average precision **{groups.average_precision:.3f}** (overlap with the marked box at least 0.4). Faces that "
-            "nobody marked count as false detections, so precision is a lower bound.",
+            f"Average precision **{groups.average_precision:.3f}** (overlap with the marked box at least 0.4). Faces "
+            "that nobody marked count as false detections, so precision is a lower bound.",
             "",
             table(["score", "recall", "precision"], rows),
             "",
-            f"68 landmarks on the {len(errors)} detected faces: mean error **{errors.mean():.2%}** of the distance of the "
-            f"outer eye corners, median {np.median(errors):.2%}, 95th percentile {np.percentile(errors, 95):.2%}.",
+            f"68 landmarks on the {len(errors)} detected faces: mean error **{errors.mean():.2%}** of the distance of "
+            f"the outer eye corners, median {np.median(errors):.2%}, 95th percentile {np.percentile(errors, 95):.2%}.",
         ]
     )
 

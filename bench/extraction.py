@@ -184,7 +184,7 @@ def main() -> None:
             f"Peer: {peer_versions(peer)}; detector HOG, 5 points, ResNet-29, as face_encodings does by default.",
             "",
             "File to descriptors of all faces, one thread each, alternating rounds; processor time of the least of "
-            f"{given.rounds - 1} rounds (the first is left out). The ratio is that of faces per second of processor time.",
+            f"{given.rounds - 1} rounds (the first is left out). The ratio is that of faces per second.",
             "",
             table(header, rows),
         ]

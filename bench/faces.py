@@ -58,9 +58,8 @@ def central(faces: Sequence[Face], width: float, height: float) -> Face | None:
 class InProcess:
     """The networks, called directly."""
 
-    def __init__(self, models: Path, score_threshold: float | None = None) -> None:
-        thresholds = {} if score_threshold is None else {"score_threshold": score_threshold}
-        self.analyzer = Analyzer(ModelStore(models), **thresholds)
+    def __init__(self, store: ModelStore) -> None:
+        self.analyzer = Analyzer(store)
         self.decoder = Decoder()
         self.name = "in process"
 

@@ -45,7 +45,7 @@ def fill(database_url: str, account: UUID, count: int, *, logged: bool = False) 
         vectors = random.standard_normal((min(AT_ONCE, count - start), DIMENSION), dtype=np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         codes[start : start + len(vectors)] = np.clip(np.rint(128 + 128 * vectors), 0, 255).astype(np.uint8)
-    faces = [uuid.UUID(bytes=random.bytes(16), version=4) for _ in range(count)]
+    faces = [uuid.uuid4() for _ in range(count)]
     asyncio.run(_write(database_url, account, faces, codes, logged))
     return Gallery(faces, codes)
 

@@ -57,8 +57,8 @@ def read_marks(text: str) -> list[Marked]:
     return images
 
 
-def measure_groups(source: Path, models: Path) -> Groups:
-    analyzer, decoder = Analyzer(ModelStore(models), score_threshold=SEARCHED), Decoder()
+def measure_groups(source: Path, store: ModelStore) -> Groups:
+    analyzer, decoder = Analyzer(store, score_threshold=SEARCHED), Decoder()
     plan = Plan(landmarks68=True)
     results: list[Matched] = []
     errors = []

@@ -39,8 +39,7 @@ def command() -> str:
     words = [
         word if word.startswith("http") else re.sub(r"(?<=[=/])?/?(?:[^/=\s]+/)+", "", word) for word in sys.argv[1:]
     ]
-    shown = [word for word in _without_output(words)]
-    return " ".join([f"python -m bench.{module}", *(shlex.quote(word) for word in shown)])
+    return " ".join([f"python -m bench.{module}", *(shlex.quote(word) for word in _without_output(words))])
 
 
 def _without_output(words: Sequence[str]) -> Iterable[str]:
@@ -85,5 +84,15 @@ def publish(name: str, text: str, document: Path | None) -> None:
     document.write_text(new)
 
 
+def main() -> None:
+    """`python -m bench.report NAME TABLE DOCUMENT`: put a table that a benchmark wrote to a file into a document."""
+    name, text, document = sys.argv[1:]
+    publish(name, Path(text).read_text(), Path(document))
+
+
 def progress(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

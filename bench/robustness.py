@@ -148,7 +148,7 @@ def agreements(
 
 
 def warp_agreement(source: InProcess, originals: Sequence[Original], threshold: float) -> Agreement:
-    """The descriptor of the stored sample (the 250x250 warp as JPEG of quality 95) instead of that of the photograph."""
+    """The descriptor of the stored sample, the 250x250 warp as JPEG of quality 95, instead of the photograph's."""
     faces: list[Face | None] = []
     for original in originals:
         found = source.analyzer.analyze(image(original.pixels), Plan(descriptor=True, warp=True))
