@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, TypeVar
 
 import structlog
@@ -75,11 +77,17 @@ def serve(
             os.environ[name] = str(value)
     settings = load_settings()
     configure_logs(settings.log)
+    # uvicorn hands the signal on when it has finished the running requests; what else runs must end in order as well
+    signal.signal(signal.SIGTERM, _end)
     with _database_url(settings) as url, contextlib.suppress(KeyboardInterrupt):
         try:
             uvloop.run(_serve(settings, url))
         except (SettingsError, ModelStoreError) as error:
             raise fail(error) from None
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 async def _serve(settings: Settings, url: str) -> None:
