@@ -78,9 +78,9 @@ class Enroller(threading.Thread):
         self.books.faces[face_id] = external_id
         self.books.links.add((self._list_id, face_id))
         if len(self.books.faces) % 4 == 0:
-            self._delete(client, next(iter(self.books.faces)))
+            self._remove(client, next(iter(self.books.faces)))
 
-    def _delete(self, client: httpx.Client, face_id: str) -> None:
+    def _remove(self, client: httpx.Client, face_id: str) -> None:
         # From the moment it is asked for, the face may be gone; from the answer on, it must be.
         del self.books.faces[face_id]
         self.books.links.discard((self._list_id, face_id))
