@@ -209,8 +209,8 @@ def robustness_report(
             ),
             "",
             "The cosine is that of the descriptors of a photograph before and after it was spoilt. *Accepted*: the "
-            "share of the spoilt photographs that are still taken for the person of another, unspoilt photograph at the "
-            f"threshold that accepts 1 of 10,000 pairs of different persons (cosine {threshold:.3f}).",
+            "share of spoilt photographs that are still taken for the person of another, unspoilt photograph at the "
+            f"the threshold that accepts 1 of 10,000 pairs of different persons (cosine {threshold:.3f}).",
             "",
             table(header, rows(measured)),
         ]

@@ -69,9 +69,7 @@ async def test_plugins_and_metrics(client: httpx.AsyncClient) -> None:
     assert "lunaria_requests_total" in (await client.get("/metrics")).text
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/6", "/6/faces/x", "/6/samples/hands", "/6/samples/hands/x", "/7/faces"]
-)
+@pytest.mark.parametrize("path", ["/", "/6", "/6/faces/x", "/6/samples/hands", "/6/samples/hands/x", "/7/faces"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "TRACE"])
 async def test_unknown_addresses(account: Account, method: str, path: str) -> None:
     reply = await account.client.request(method, path)

@@ -50,9 +50,7 @@ def postgres_of(server: Server) -> int:
     raise AssertionError("the server has no database process")
 
 
-def test_killed_server_keeps_what_it_acknowledged(
-    server: Server, credentials: tuple[str, str], list_id: str
-) -> None:
+def test_killed_server_keeps_what_it_acknowledged(server: Server, credentials: tuple[str, str], list_id: str) -> None:
     moments = random.Random(7)
     clients = enrol(server, credentials, list_id)
     back: list[float] = []

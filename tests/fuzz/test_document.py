@@ -71,7 +71,11 @@ class Things:
             sample = found["detections"]["samples"][0]["face"]["sample_id"]
             list_id = _made(client.post("/6/lists", json={"user_data": "fuzz"}))["list_id"]
             attributes = [_made(client.post("/6/extractor?ttl=86400", json=[sample]))[0] for _ in range(3)]
-            face = {"attribute": {"attribute_id": attributes[0]["attribute_id"]}, "lists": [list_id], "external_id": "fuzz"}
+            face = {
+                "attribute": {"attribute_id": attributes[0]["attribute_id"]},
+                "lists": [list_id],
+                "external_id": "fuzz",
+            }
             self.by_name = {
                 "sample_id": sample,
                 "list_id": list_id,

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, ColumnElement, RowMapping, Select, Table, any_, delete, insert, literal, select
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from lunaria.attributes.descriptors import CodedDescriptor
+from lunaria.storage.arrays import among
 from lunaria.storage.database import Database
 from lunaria.storage.schema import attribute_descriptors, attributes
 from lunaria.storage.scope import EVERYTHING, Scope, ScopedConnection
@@ -33,11 +34,6 @@ class FoundAttribute:
 
     row: RowMapping
     descriptor: CodedDescriptor | None
-
-
-def among(column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
-    """`column = ANY (array)`: one parameter, however many values."""
-    return column == any_(literal(list(values), ARRAY(column.type)))
 
 
 async def described(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Table, select
 
-from lunaria.attributes.store import among
+from lunaria.storage.arrays import among
 from lunaria.storage.schema import faces, list_faces, lists
 from lunaria.storage.scope import Scope, scoped
 

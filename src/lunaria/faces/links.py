@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
-from lunaria.attributes.store import among
 from lunaria.faces.failures import MissingListError
 from lunaria.faces.locks import lock_lists, touch_lists
+from lunaria.storage.arrays import among
 from lunaria.storage.schema import list_faces
 from lunaria.storage.scope import ScopedConnection
 

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping, delete, func, insert, literal, select, update
 
-from lunaria.attributes.store import among
 from lunaria.faces.failures import MissingFaceError, MissingListError
 from lunaria.faces.filters import ListFilter, in_order, list_conditions
 from lunaria.faces.links import add_links, remove_links
 from lunaria.faces.locks import allow_linking, forbid_linking, lock_faces, lock_lists, touch_lists
 from lunaria.faces.store import delete_locked, linked_lists
+from lunaria.storage.arrays import among
 from lunaria.storage.database import Database
 from lunaria.storage.schema import list_faces, lists
 from lunaria.storage.scope import Scope, ScopedConnection

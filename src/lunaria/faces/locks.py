@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Integer, cast, func, literal, select, update
 
-from lunaria.attributes.store import among
+from lunaria.storage.arrays import among
 from lunaria.storage.schema import faces, lists
 from lunaria.storage.scope import ScopedConnection
 

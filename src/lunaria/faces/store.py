@@ -8,12 +8,12 @@ from uuid import UUID
 from sqlalchemy import delete, func, insert, select, update
 
 from lunaria.attributes.service import NewAttribute
-from lunaria.attributes.store import among
 from lunaria.faces.attributes_store import add_attributes
 from lunaria.faces.failures import MissingFaceError
 from lunaria.faces.filters import FaceFilter, face_conditions, in_order
 from lunaria.faces.links import add_links, lists_of
 from lunaria.faces.locks import allow_linking, lock_faces, lock_lists, touch_lists
+from lunaria.storage.arrays import among
 from lunaria.storage.database import Database
 from lunaria.storage.schema import faces, list_faces
 from lunaria.storage.scope import Scope, ScopedConnection

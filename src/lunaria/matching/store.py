@@ -11,8 +11,8 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy import Column, ColumnElement, RowMapping, Table, func, select
 
-from lunaria.attributes.store import among
 from lunaria.faces.filters import FaceFilter, face_conditions
+from lunaria.storage.arrays import among
 from lunaria.storage.changes import FaceChanges, change_position, changes_since, prune_face_changes
 from lunaria.storage.database import Database
 from lunaria.storage.schema import (
