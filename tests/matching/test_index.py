@@ -1,8 +1,10 @@
 """The matching index follows the database: what was committed is found, what was deleted is not."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import delete, insert, text
 
+from lunaria.matching import index as index_module
 from lunaria.matching.index import Found, MatchingIndex, RowFilter
 from lunaria.matching.store import MatchingStore
 from lunaria.storage.changes import prune_face_changes
@@ -232,3 +235,52 @@ async def test_many_searches_beside_many_changes(index: MatchingIndex, clean_dat
     async with clean_database.connect() as connection:
         stored = (await connection.execute(text("SELECT count(*) FROM face_descriptors"))).scalar_one()
     assert len(index) == stored == 20
+
+
+async def test_a_caller_that_gives_up_leaves_the_index_whole(
+    index: MatchingIndex, clean_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = await add_faces(clean_database, [unit(1)])
+    await index.catch_up()
+    entered, release, ended = threading.Event(), threading.Event(), threading.Event()
+    apply = index_module._apply
+
+    def slow(*arguments: Any) -> None:
+        monkeypatch.setattr(index_module, "_apply", apply)
+        entered.set()
+        release.wait(10)
+        apply(*arguments)
+        ended.set()
+
+    monkeypatch.setattr(index_module, "_apply", slow)
+    async with clean_database.transaction() as connection:
+        await connection.execute(delete(faces).where(faces.c.face_id == first))
+    abandoned = asyncio.create_task(index.catch_up())
+    assert await asyncio.to_thread(entered.wait, 10)
+    abandoned.cancel()
+    (second,) = await add_faces(clean_database, [unit(2)])  # in the row of the first
+    following = asyncio.create_task(index.catch_up())
+    await asyncio.wait([following], timeout=0.5)
+    release.set()
+    await following
+    assert await asyncio.to_thread(ended.wait, 10)
+    assert [found.key for found in await search(index, unit(2))] == [second]
+
+
+async def test_a_failed_change_is_made_good(
+    index: MatchingIndex, clean_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await add_faces(clean_database, [unit(1), unit(2)])
+    await index.catch_up()
+    async with clean_database.transaction() as connection:
+        await connection.execute(delete(faces).where(faces.c.face_id == first))
+
+    def fail(*arguments: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index_module, "_apply", fail)
+        with pytest.raises(MemoryError):
+            await index.catch_up()
+    assert [found.key for found in await search(index, unit(1), limit=1)] == [second]
+    assert len(index) == 1

@@ -177,9 +177,15 @@ class MatchingIndex:
         return self._versions.get(version)
 
     async def catch_up(self) -> None:
-        """Take in everything that was committed when this was called; concurrent callers share one reading."""
+        """Take in everything that was committed when this was called; concurrent callers share one reading.
+
+        It goes on when the caller is cancelled: given up between the row sets and the gallery, the two would differ,
+        and the thread that still changes the gallery would meet the next change.
+        """
         self._arrivals += 1
-        ticket = self._arrivals
+        await asyncio.shield(asyncio.ensure_future(self._catch_up(self._arrivals)))
+
+    async def _catch_up(self, ticket: int) -> None:
         async with self._following:
             if self._served >= ticket:
                 return
@@ -210,6 +216,7 @@ class MatchingIndex:
         async for batch in self._store.descriptors(face_ids):
             for face in batch:
                 present.setdefault(face.version, []).append(face)
+        self._loaded = False  # a failure on the way leaves row sets and galleries apart: then all is read anew
         for number in {*self._versions, *present}:
             faces = present.get(number, [])
             there = {face.face_id for face in faces}
@@ -217,6 +224,7 @@ class MatchingIndex:
             gone = version.remove(face_id for face_id in face_ids if face_id not in there)
             placed = version.put(faces) if faces else None
             await asyncio.to_thread(_apply, version.gallery, gone, placed)
+        self._loaded = True
 
     async def _load(self) -> None:
         """Read everything; the old state serves until the new one is complete."""
