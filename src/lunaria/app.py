@@ -94,7 +94,7 @@ class Platform:
             )
         )
         self.models = ModelStore(settings.models_folder, settings.models.licence)
-        self.analyzer = Analyzer(self.models, settings.models.backend)
+        self.analyzer = Analyzer(self.models, settings.models.backend, device=settings.models.device)
         self.vision = WorkerPool(limits.workers or _cores(), limits.queue, name="vision")
         self.blobs = BlobsService(BlobsStore(self.database), self.blob_store, self.decoder, self.vision, self.clock)
         self.searching = WorkerPool(settings.matching.workers or _cores(), settings.matching.queue, name="search")

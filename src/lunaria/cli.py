@@ -31,10 +31,11 @@ from lunaria.storage.migrate import current, released_revisions, upgrade
 from lunaria.vision.analysis import Analyzer
 from lunaria.vision.calibration import CalibrationError, calibrate
 from lunaria.vision.images import Decoder, ImageLimits
-from lunaria.vision.packs.manifest import Pack, built_in_pack
+from lunaria.vision.packs.manifest import ManifestError, Pack, built_in_pack
 from lunaria.vision.packs.pull import PullError, PullProgress, pull
 from lunaria.vision.packs.store import ModelStore, ModelStoreError
 from lunaria.vision.packs.verify import verify
+from lunaria.vision.runtime import RuntimeUnavailableError
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -82,7 +83,7 @@ def serve(
     with _database_url(settings) as url, contextlib.suppress(KeyboardInterrupt):
         try:
             uvloop.run(_serve(settings, url))
-        except (SettingsError, ModelStoreError) as error:
+        except (SettingsError, ModelStoreError, ManifestError, RuntimeUnavailableError) as error:
             raise fail(error) from None
 
 

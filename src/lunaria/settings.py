@@ -130,6 +130,12 @@ class Models(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["auto", "openvino", "onnxruntime"],
         Meta(description="What runs the networks. `auto`: OpenVINO on x86-64, else ONNX Runtime."),
     ] = "auto"
+    device: Annotated[
+        Literal["cpu", "cuda"],
+        Meta(
+            description="Where the networks run. `cuda` needs the package onnxruntime-gpu in the place of onnxruntime; the server refuses to start without a device."
+        ),
+    ] = "cpu"
 
 
 class Vision(Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from lunaria.vision.images import Image, ImageError
 from lunaria.vision.landmarks import LandmarkNetwork, Landmarks
 from lunaria.vision.packs.manifest import Network, Preprocessing
 from lunaria.vision.packs.store import ModelStore, ModelStoreError
-from lunaria.vision.runtime import Backend, InferenceSession, RuntimeUnavailableError, open_session
+from lunaria.vision.runtime import Backend, Device, InferenceSession, RuntimeUnavailableError, open_session
 from lunaria.vision.similarity import Similarity
 from lunaria.vision.warps import ALIGNED_SIDE, ALIGNED_TEMPLATE, WARP_SIDE, align, cut_warp
 from lunaria.vision.yunet import YuNet
@@ -111,6 +111,7 @@ class Analyzer:
         store: ModelStore,
         backend: Backend = "auto",
         *,
+        device: Device = "cpu",
         score_threshold: float = SCORE_THRESHOLD,
         minimum_face_size: int | None = None,
     ) -> None:
@@ -120,7 +121,7 @@ class Analyzer:
         self.similarity = Similarity(spec.similarity.knots)
 
         def load(role: str) -> InferenceSession:
-            return open_session(store.network(role).path, backend=backend)
+            return open_session(store.network(role).path, backend=backend, device=device)
 
         pose = HeadPoseEstimator(np.load(store.network("canonical_face_mesh").path, allow_pickle=False))
         descriptor = store.network("face_descriptor").spec
