@@ -26,7 +26,7 @@ EMPTY = {204: Content(description="Done")}
 
 
 class AccountRoutes(Routes):
-    """`registration_open`: whether anybody may make an account, or only the admin."""
+    """`registration_open`: whether anybody may make an account (of either type), or only the admin."""
 
     def __init__(self, accounts: AccountsService, *, registration_open: bool) -> None:
         self._accounts = accounts
@@ -73,11 +73,14 @@ class AccountRoutes(Routes):
         auth=Auth.NO_TOKEN,
         body=TypedBody(PatchAccount),
         replies=EMPTY,
-        errors=(41001, 41004),
+        errors=(11044, 41001, 41004),
     )
     async def patch(self, call: Call[NoQuery, PatchAccount]) -> Reply:
-        """Change the account that the request acts for; at least one field is required."""
-        await self._accounts.change(call.principal.owner, call.body)
+        """Change the account that the request acts for; at least one field is required.
+
+        On a server that other machines can reach, a user cannot become an advanced user, who sees every account.
+        """
+        await self._accounts.change(call.principal.owner, call.body, may_rise=self._registration_open)
         return NO_CONTENT
 
     @operation(

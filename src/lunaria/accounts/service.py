@@ -106,8 +106,8 @@ class AccountsService:
             raise ApiError(41004, account_id)
         return _account(row)
 
-    async def change(self, account_id: UUID, wanted: PatchAccount) -> None:
-        """Raises 409/41001, 400/12022 (an admin stays admin)."""
+    async def change(self, account_id: UUID, wanted: PatchAccount, *, may_rise: bool = True) -> None:
+        """Raises 409/41001, 400/12022 (an admin stays admin), 403/11044 (a user who may not rise stays user)."""
         values: dict[str, Any] = {
             name: value
             for name in ("login", "account_type", "description")
@@ -117,6 +117,8 @@ class AccountsService:
             current = await self.get(account_id)
             if current.account_type is AccountType.ADMIN:
                 raise ApiError(12022, "account_type", "the type of an admin account cannot be changed")
+            if current.account_type is AccountType.USER and wanted.account_type != "user" and not may_rise:
+                raise ApiError(11044, "Raising the type of the own account")
         if wanted.password is not UNSET:
             values["password_hash"] = await self._pool.run(hash_password, wanted.password)
         try:
