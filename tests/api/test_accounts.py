@@ -1,9 +1,15 @@
 """Accounts and the own account."""
 
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import httpx
+import pytest
 
+from lunaria.accounts.routes import AccountRoutes
+from lunaria.app import Platform
+from lunaria.http.credentials import Gate
+from lunaria.http.router import STRANGER_LIMIT, Edge, build_application
 from tests.api.conftest import PASSWORD, Account, AccountFactory
 
 
@@ -105,6 +111,43 @@ async def test_admin_stays_admin(client: httpx.AsyncClient) -> None:
     assert (await client.get("/6/account", auth=admin)).json()["account_type"] == "admin"
     reply = await client.patch("/6/account", json={"account_type": "user"}, auth=admin)
     assert (reply.status_code, reply.json()["error_code"]) == (400, 12022)
+
+
+@pytest.fixture
+async def exposed(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
+    """The same accounts, as a server shows them that other machines can reach."""
+    edge = Edge(Gate(platform.accounts, False, False), platform.links, 2**20, 10.0, 10.0)
+    operations = AccountRoutes(platform.accounts, registration_open=False).operations()
+    transport = httpx.ASGITransport(build_application(operations, edge))
+    async with httpx.AsyncClient(transport=transport, base_url="http://lunaria") as client:
+        yield client
+
+
+async def test_a_user_rises_where_anybody_may_register(new_account: AccountFactory) -> None:
+    account = await new_account()
+    assert (await account.client.patch("/6/account", json={"account_type": "advanced_user"})).status_code == 204
+    assert (await account.client.get("/6/account")).json()["account_type"] == "advanced_user"
+
+
+async def test_on_an_exposed_server_a_user_stays_user(exposed: httpx.AsyncClient, new_account: AccountFactory) -> None:
+    user, advanced = await new_account(), await new_account("advanced_user")
+    reply = await exposed.patch(
+        "/6/account", json={"account_type": "advanced_user", "description": "d"}, auth=(user.login, PASSWORD)
+    )
+    assert (reply.status_code, reply.json()["error_code"]) == (403, 11044)
+    after = (await user.client.get("/6/account")).json()
+    assert (after["account_type"], after["description"]) == ("user", "")
+    for account, kind in ((user, "user"), (advanced, "advanced_user"), (advanced, "user")):
+        reply = await exposed.patch("/6/account", json={"account_type": kind}, auth=(account.login, PASSWORD))
+        assert reply.status_code == 204
+    assert (await advanced.client.get("/6/account")).json()["account_type"] == "user"
+
+
+async def test_a_stranger_may_not_send_much(client: httpx.AsyncClient) -> None:
+    long = {"token": "x" * STRANGER_LIMIT}
+    for path in ("/6/verify", "/6/accounts"):
+        reply = await client.post(path, json=long)
+        assert (reply.status_code, reply.json()["error_code"]) == (413, 14)
 
 
 async def test_passwords_are_never_shown(new_account: AccountFactory, platform: object) -> None:

@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 AnyRequest = Request[Any, Any, Any]
 EMPTY_OBJECT = b"{}"
+STRANGER_LIMIT = 1024 * 1024
+"""Most bytes of a body that is read before anybody is known to have sent it: strangers must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,8 @@ async def _body(declared: Operation, edge: Edge, request: AnyRequest, kind: str)
     body = declared.body
     if isinstance(body, NoBody):
         return None
-    data = await _receive(edge, request)
+    stranger = declared.auth in (Auth.NONE, Auth.OPTIONAL)
+    data = await _receive(edge, request, min(edge.body_limit, STRANGER_LIMIT) if stranger else edge.body_limit)
     if isinstance(body, RawBody):
         if not data:
             raise ApiError(12030)
@@ -210,19 +213,19 @@ async def _body(declared: Operation, edge: Edge, request: AnyRequest, kind: str)
     return decode_body(data, body.kind, msgpack=is_msgpack(kind))
 
 
-async def _receive(edge: Edge, request: AnyRequest) -> bytes:
-    """The whole body, within its bounds of size and time."""
+async def _receive(edge: Edge, request: AnyRequest, limit: int) -> bytes:
+    """The whole body, at most `limit` bytes and within its time."""
     declared_length = request.headers.get("content-length", "0")
-    if declared_length.isdigit() and int(declared_length) > edge.body_limit:
-        raise ApiError(14, edge.body_limit)
+    if declared_length.isdigit() and int(declared_length) > limit:
+        raise ApiError(14, limit)
     parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(edge.body_timeout):
             async for part in request.stream():
                 size += len(part)
-                if size > edge.body_limit:
-                    raise ApiError(14, edge.body_limit)
+                if size > limit:
+                    raise ApiError(14, limit)
                 parts.append(part)
     except TimeoutError:
         raise ApiError(13, edge.body_timeout) from None
