@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bench.report import progress
 from lunaria.vision.analysis import Analyzer, Plan
-from lunaria.vision.descriptor_coding import DescriptorCoding
+from lunaria.vision.descriptor_coding import HEADER_SIZE, DescriptorCoding
 from lunaria.vision.images import Decoder, Image
 from lunaria.vision.packs.store import ModelStore
 
@@ -91,7 +91,6 @@ class OverHttp:
 
     def __init__(self, url: str, login: str, password: str) -> None:
         self._client = httpx.Client(base_url=url, auth=(login, password), timeout=60)
-        self._coding = DescriptorCoding({1001: 128})
         self._decoder = Decoder()
         self.name = "over HTTP, descriptors in 8 bits a component"
 
@@ -109,7 +108,8 @@ class OverHttp:
             rect = detection["rect"]
             descriptor = base64.b64decode(detection["attributes"]["descriptor"]["sdk_descriptor"])
             box = np.array([rect["x"], rect["y"], rect["x"] + rect["width"], rect["y"] + rect["height"]], float)
-            faces.append(Face(box, self._coding.decode(descriptor)[0]))
+            version, dimension = int.from_bytes(descriptor[4:8], "little"), len(descriptor) - HEADER_SIZE
+            faces.append(Face(box, DescriptorCoding({version: dimension}).decode(descriptor)[0]))
         height, width = self._decoder.decode(data).pixels.shape[:2]
         return central(faces, width, height)
 

@@ -43,10 +43,10 @@ def command() -> str:
 
 
 def _without_output(words: Sequence[str]) -> Iterable[str]:
-    """The arguments less those that only say where results go."""
+    """The arguments less those that only say where things lie, and secrets."""
     skip = False
     for word in words:
-        if skip or word.split("=")[0] in ("--markdown", "--roc", "--peer-python", "--models"):
+        if skip or word.split("=")[0] in ("--markdown", "--roc", "--peer-python", "--models", "--password"):
             skip = not skip and "=" not in word
             continue
         yield word
