@@ -50,7 +50,7 @@ from lunaria.matching.routes import MatchingRoutes
 from lunaria.matching.service import Limits, MatchingService
 from lunaria.matching.store import MatchingStore
 from lunaria.settings import Settings, SettingsError
-from lunaria.storage.blobstore import S3Options, open_blob_store
+from lunaria.storage.blobstore import BlobStore, S3Options, open_blob_store
 from lunaria.storage.database import Database
 from lunaria.storage.migrate import upgrade
 from lunaria.system.routes import SystemRoutes
@@ -79,7 +79,7 @@ class Platform:
             pool_size=settings.database.connections,
             statement_timeout=settings.database.statement_timeout,
         )
-        self.blob_store = open_blob_store(settings.blobs_url, _s3_options(settings))
+        self.blob_store = configured_blob_store(settings)
         self.hashing = WorkerPool(1, 64, name="password")
         self.accounts = AccountsService(
             AccountsStore(self.database), self.clock, self.hashing, settings.access.credential_cache
@@ -213,14 +213,19 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _s3_options(settings: Settings) -> S3Options:
+def configured_blob_store(settings: Settings) -> BlobStore:
+    """The blob store that the settings name. Raises SettingsError, BlobStoreUnavailableError."""
     blobs = settings.blobs
-    return S3Options(
+    options = S3Options(
         endpoint=blobs.endpoint or None,
         region=blobs.region,
         access_key=blobs.access_key or None,
         secret_key=blobs.secret_key or None,
     )
+    try:
+        return open_blob_store(settings.blobs_url, options)
+    except ValueError as error:
+        raise SettingsError(f"bad setting blobs.url: {error}") from None
 
 
 def _write_private(file: Path, text: str) -> None:

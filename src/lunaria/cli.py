@@ -18,16 +18,23 @@ import uvicorn
 import uvloop
 
 from lunaria import settings as settings_module
-from lunaria.accounts.schemas import CreateAccount
-from lunaria.app import Platform, running
+from lunaria.accounts.schemas import CreateAccount, PatchAccount
+from lunaria.accounts.service import AccountsService
+from lunaria.accounts.store import AccountsStore
+from lunaria.app import configured_blob_store, running
 from lunaria.http.bodies import convert_body
 from lunaria.http.errors import ApiError
 from lunaria.http.principal import AccountType
 from lunaria.http.protocol import bounded_protocol
+from lunaria.kit.pool import WorkerPool
+from lunaria.kit.times import SystemClock
 from lunaria.logs import configure_logs
 from lunaria.settings import Settings, SettingsError
-from lunaria.storage.embedded import ClusterInUseError, EmbeddedPostgres
-from lunaria.storage.migrate import current, released_revisions, upgrade
+from lunaria.storage.blobstore import BlobStoreUnavailableError
+from lunaria.storage.cluster import EmbeddedPostgresError
+from lunaria.storage.database import Database, DatabaseUnavailableError, plain_url
+from lunaria.storage.embedded import EmbeddedPostgres
+from lunaria.storage.migrate import SchemaTooNewError, current, released_revisions, upgrade
 from lunaria.vision.analysis import Analyzer
 from lunaria.vision.calibration import CalibrationError, calibrate
 from lunaria.vision.images import Decoder, ImageLimits
@@ -60,11 +67,32 @@ def fail(message: object) -> typer.Exit:
     return typer.Exit(1)
 
 
-def load_settings() -> Settings:
+_OUTSIDE_CAUSES = (
+    SettingsError,
+    ModelStoreError,
+    ManifestError,
+    RuntimeUnavailableError,
+    EmbeddedPostgresError,
+    DatabaseUnavailableError,
+    SchemaTooNewError,
+    BlobStoreUnavailableError,
+)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What lies outside the program and keeps a command from its work is told in one line, without a traceback."""
     try:
-        return settings_module.load()
-    except SettingsError as error:
+        yield
+    except _OUTSIDE_CAUSES as error:
         raise fail(error) from None
+    except ApiError as error:
+        raise fail(error.detail) from None
+
+
+def load_settings() -> Settings:
+    with told():
+        return settings_module.load()
 
 
 @main.command()
@@ -80,11 +108,8 @@ def serve(
     configure_logs(settings.log)
     # uvicorn hands the signal on when it has finished the running requests; what else runs must end in order as well
     signal.signal(signal.SIGTERM, _end)
-    with _database_url(settings) as url, contextlib.suppress(KeyboardInterrupt):
-        try:
-            uvloop.run(_serve(settings, url))
-        except (SettingsError, ModelStoreError, ManifestError, RuntimeUnavailableError) as error:
-            raise fail(error) from None
+    with told(), _database_url(settings) as url, contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_serve(settings, url))
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -129,6 +154,10 @@ def _listen(settings: Settings) -> socket.socket:
 def _database_url(settings: Settings, *, only_running: bool = False) -> Iterator[str]:
     """The external server's URL, else the embedded one's, started here unless another process runs it."""
     if settings.database.url:
+        try:
+            plain_url(settings.database.url)
+        except ValueError as error:
+            raise SettingsError(f"bad setting database.url: {error}") from None
         yield settings.database.url
         return
     binaries = Path(settings.database.binaries) if settings.database.binaries else None
@@ -137,34 +166,29 @@ def _database_url(settings: Settings, *, only_running: bool = False) -> Iterator
     if found is not None and only_running:
         yield found
         return
-    try:
-        url = embedded.start()
-    except ClusterInUseError as error:
-        raise fail(error) from None
+    url = embedded.start()
     try:
         yield url
     finally:
         embedded.stop()
 
 
-def _with_platform(work: Callable[[Platform], Awaitable[T]]) -> T:
-    """Run `work` on a platform beside a running server, or on one of its own."""
+def _with_accounts(work: Callable[[AccountsService], Awaitable[T]]) -> T:
+    """Run `work` on the accounts of a running server's database, or of one started for it. Needs no networks."""
     settings = load_settings()
     configure_logs(settings.log)
 
     async def run(url: str) -> T:
         await upgrade(url)
-        platform = Platform(settings, url)
+        accounts_database, hashing = Database(url, pool_size=1), WorkerPool(1, 1, name="password")
         try:
-            return await work(platform)
+            return await work(AccountsService(AccountsStore(accounts_database), SystemClock(), hashing, 0.0))
         finally:
-            await platform.stop()
+            hashing.close()
+            await accounts_database.close()
 
-    with _database_url(settings, only_running=True) as url:
-        try:
-            return asyncio.run(run(url))
-        except ApiError as error:
-            raise fail(error.detail) from None
+    with told(), _database_url(settings, only_running=True) as url:
+        return asyncio.run(run(url))
 
 
 # Models
@@ -253,7 +277,7 @@ def _show_count(done: int) -> None:
 @database.command("upgrade")
 def upgrade_database() -> None:
     """Bring the schema to this version."""
-    with _database_url(load_settings(), only_running=True) as url:
+    with told(), _database_url(load_settings(), only_running=True) as url:
         asyncio.run(upgrade(url))
         typer.echo(f"schema {asyncio.run(current(url))} of {released_revisions()[-1]}")
 
@@ -280,25 +304,23 @@ def create_account(
 ) -> None:
     """Create an account."""
     wanted_type = kind if kind != "admin" else "advanced_user"
-    try:
+    with told():
         wanted = convert_body(
             {"login": login, "password": password, "account_type": wanted_type, "description": description},
             CreateAccount,
         )
-    except ApiError as error:
-        raise fail(error.detail) from None
 
-    async def create(platform: Platform) -> str:
-        made = await platform.accounts.create_of_type(login, password, AccountType(kind), wanted.description)
+    async def create(service: AccountsService) -> str:
+        made = await service.create_of_type(login, password, AccountType(kind), wanted.description)
         return str(made)
 
-    typer.echo(_with_platform(create))
+    typer.echo(_with_accounts(create))
 
 
 @accounts.command("list")
 def list_accounts() -> None:
     """List all accounts."""
-    for account in _with_platform(lambda platform: platform.accounts.all()):
+    for account in _with_accounts(lambda service: service.all()):
         typer.echo(f"{account.account_id}  {account.account_type:13}  {account.login}  {account.description}")
 
 
@@ -307,7 +329,9 @@ def set_password(
     login: str, password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)]
 ) -> None:
     """Set the password of an account."""
-    _with_platform(lambda platform: platform.accounts.set_password(login, password))
+    with told():
+        convert_body({"password": password}, PatchAccount)
+    _with_accounts(lambda service: service.set_password(login, password))
     typer.echo(f"password of {login} set")
 
 
@@ -355,11 +379,8 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
             return f"schema {asyncio.run(current(url)) or 'empty, made at the first start'}"
 
     def blobs() -> str:
-        async def ping(platform: Platform) -> str:
-            await platform.blob_store.ping()
-            return settings.blobs_url
-
-        return _with_platform(ping)
+        asyncio.run(configured_blob_store(settings).ping())
+        return settings.blobs_url
 
     yield "python", python
     yield "data folder", folder

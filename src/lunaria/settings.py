@@ -296,7 +296,7 @@ def _from_file(file: Path | None, environment: Mapping[str, str]) -> dict[str, d
         return {}
     try:
         return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {error}") from error
 
 

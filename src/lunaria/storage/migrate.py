@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from lunaria.storage.changes import discard_foreign_positions
-from lunaria.storage.database import plain_url
+from lunaria.storage.database import DatabaseUnavailableError, plain_url
 
 # Any constant serves, as long as every version of Lunaria uses the same one.
 LOCK_KEY = 7_160_204_601
@@ -44,7 +44,7 @@ async def upgrade(url: str, revision: str = "head") -> None:
 
     Raises:
         SchemaTooNewError: the database knows a schema that this version does not.
-        OSError, asyncpg.PostgresError: the database cannot be reached or refuses.
+        DatabaseUnavailableError: the database cannot be reached or refuses us.
     """
 
     def work(connection: Connection) -> None:
@@ -70,7 +70,12 @@ def _current(connection: Connection) -> str | None:
 async def _run(url: str, work: Callable[[Connection], _Result]) -> _Result:
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
         # No statement timeout: rebuilding an index of a large table takes its time.
-        return await asyncpg.connect(plain_url(url), timeout=30, server_settings={"timezone": "UTC"})
+        try:
+            return await asyncpg.connect(plain_url(url), timeout=30, server_settings={"timezone": "UTC"})
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise DatabaseUnavailableError(
+                f"The database cannot be reached: {str(error) or type(error).__name__}"
+            ) from error
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
