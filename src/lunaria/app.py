@@ -65,7 +65,6 @@ log = structlog.get_logger(__name__)
 FOLLOW_SECONDS = 10.0
 """The index also follows without searches, so that the first one after a quiet time has little to catch up with."""
 PRUNE_SECONDS = 60.0
-EXPIRY_SECONDS = 60.0
 
 
 class Platform:
@@ -126,12 +125,12 @@ class Platform:
             self.searching,
             self.clock,
             self.links,
-            Limits(settings.matching.expanded_references, settings.matching.raw_pairs),
+            Limits(settings.matching.expanded_references, settings.matching.raw_pairs, settings.matching.matches),
         )
         self.background = [
             Periodic("follow changed faces", FOLLOW_SECONDS, self.index.catch_up),
             Periodic("prune the change log", PRUNE_SECONDS, self.index.prune),
-            Periodic("remove expired attributes", EXPIRY_SECONDS, self.attributes.remove_expired),
+            Periodic("remove expired attributes", settings.attributes.cleaning_period, self.attributes.remove_expired),
         ]
         self.system = SystemService(
             version("lunaria"),

@@ -148,9 +148,6 @@ class Vision(Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=4096, description="Most pixels being decoded at one time, over all requests.")
     ] = 80_000_000
     images_per_request: Annotated[int, Meta(ge=1, description="Most images in one request.")] = 20
-    liveness_threshold: Annotated[float, Meta(ge=0, le=1, description="Least liveness score that counts as real.")] = (
-        0.5
-    )
 
 
 class Matching(Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,6 +157,13 @@ class Matching(Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=1, description="Most references after external ids were expanded (31007 beyond).")
     ] = 1000
     raw_pairs: Annotated[int, Meta(ge=1, description="Most pairs of descriptors in one raw matching.")] = 1_000_000
+    matches: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Most matches that one request may ask for: references times the sum of the candidates' limits (31007 beyond).",
+        ),
+    ] = 1_000_000
 
 
 class Attributes(Struct, frozen=True, forbid_unknown_fields=True):

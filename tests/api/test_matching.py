@@ -410,6 +410,19 @@ async def test_expanded_references_are_bounded(new_account: AccountFactory, plat
     assert (await refused(account, body))[:2] == (400, 31007)
 
 
+async def test_too_many_matches_are_refused_before_the_search(account: Account) -> None:
+    candidates = [{"filters": {"origin": "faces"}, "limit": 1000}] * 30
+    for number, expected in ((33, 200), (34, 400)):
+        references = [{"type": "xpk_file", "id": "x", "data": text(code(unit(1)) * number)}]
+        body = {"references": references, "candidates": candidates}
+        reply = await account.client.post("/6/matcher/faces", json=body)
+        assert reply.status_code == expected
+    assert (reply.json()["error_code"], reply.json()["detail"]) == (
+        31007,
+        "The number of references exceeds the limit 33",
+    )
+
+
 async def test_raw(account: Account) -> None:
     vector = unit(1)
     body = {

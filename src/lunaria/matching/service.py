@@ -52,10 +52,11 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Most references after external ids were expanded; most pairs of one raw matching."""
+    """Most references after external ids were expanded; most pairs of one raw matching; most matches of one request."""
 
     expanded_references: int = 1000
     raw_pairs: int = 1_000_000
+    matches: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,9 @@ class MatchingService:
         _require(principal, wanted)
         scope = principal.reads(account_id)
         queries = await self._queries(scope, wanted.references)
+        most = self.limits.matches // max(1, sum(candidates.limit for candidates in wanted.candidates))
+        if len(queries) > most:
+            raise ApiError(31007, most)
         await self.index.catch_up()
         found = [await self._candidates(scope, candidates, queries) for candidates in wanted.candidates]
         return [
@@ -110,15 +114,16 @@ class MatchingService:
 
     async def match_raw(self, wanted: MatchRaw) -> RawResult:
         """Similarities of all pairs, in the order given. Raises 400/12022."""
-        references = self._given("references", wanted.references)
-        candidates = self._given("candidates", wanted.candidates)
-        if len(references) * len(candidates) > self.limits.raw_pairs:
-            raise ApiError(12022, "candidates", f"more than {self.limits.raw_pairs} pairs in one request")
-        versions = sorted({query.version for query in (*references, *candidates)})
-        if len(versions) > 1:
-            raise ApiError(12022, "candidates", f"descriptors of different versions: {', '.join(map(str, versions))}")
 
         def compare() -> RawResult:
+            self._refuse_pairs(len(wanted.references) * len(wanted.candidates))
+            references = self._given("references", wanted.references)
+            candidates = self._given("candidates", wanted.candidates)
+            self._refuse_pairs(len(references) * len(candidates))
+            versions = sorted({query.version for query in (*references, *candidates)})
+            if len(versions) > 1:
+                told = ", ".join(map(str, versions))
+                raise ApiError(12022, "candidates", f"descriptors of different versions: {told}")
             cosines = _stack(references) @ _stack(candidates).T
             similarities = self.similarity.from_cosine(cosines)
             return RawResult(
@@ -135,6 +140,10 @@ class MatchingService:
             )
 
         return await self.pool.run(compare)
+
+    def _refuse_pairs(self, number: int) -> None:
+        if number > self.limits.raw_pairs:
+            raise ApiError(12022, "candidates", f"more than {self.limits.raw_pairs} pairs in one request")
 
     # References
 
@@ -243,12 +252,15 @@ class MatchingService:
     ) -> list[list[Found]]:
         best: list[list[Found]] = [[] for _ in vectors]
         batches = self.store.attribute_candidates(scope, filters.attribute_ids, version, self.clock.now())
-        async for keys, candidates in batches:
-            cosines = await self.pool.run(np.matmul, vectors, candidates.T)
-            for own, row in zip(best, cosines, strict=True):
+
+        def rank(keys: Sequence[UUID], described: Vectors) -> None:
+            for own, row in zip(best, vectors @ described.T, strict=True):
                 own += [Found(keys[place], float(row[place])) for place in np.argsort(-row)[:limit]]
                 own.sort(key=lambda hit: (-hit.cosine, hit.key))
                 del own[limit:]
+
+        async for keys, described in batches:
+            await self.pool.run(rank, keys, described)
         return [[hit for hit in own if hit.cosine >= minimum] for own in best]
 
     def _similar(self, hits: list[Found], threshold: float) -> list[Similar]:
