@@ -29,7 +29,7 @@ check: $(STAMPS)/test
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Lunaria needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; } # Debian without python3-venv leaves half of it
 
 $(STAMPS)/run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
