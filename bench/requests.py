@@ -3,9 +3,9 @@
     python -m bench.requests [--seconds 2] [--connections 1,8] [--only get]
 
 The load comes from wrk (`apt-get install wrk`), one thread, keep-alive. Processor time is that of the server process
-and of PostgreSQL, read from /proc before and after; it depends less on what else the machine does than rates and latencies do. Beside them in
-the same run: the same Litestar and uvicorn without the product, which echo a JSON object or ask PostgreSQL for one
-(`bench.baseline`). A ratio is the server's processor time divided by that of the fitting baseline.
+and of PostgreSQL, read from /proc before and after; it depends less on what else the machine does than rates and
+latencies do. Beside them in the same run: the same Litestar and uvicorn without the product, which echo a JSON object
+or ask PostgreSQL for one (`bench.baseline`). A ratio is the server's processor time divided by that of the latter.
 """
 
 import argparse
