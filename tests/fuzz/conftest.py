@@ -1,1 +1,0 @@
-from tests.api.conftest import account, client, new_account, platform, stranger, transport  # noqa: F401
