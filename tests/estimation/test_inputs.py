@@ -199,6 +199,7 @@ async def test_parts_that_are_ignored(inputs: ImageInputs) -> None:
         ([{}], "url"),
         ([""], ""),
         (["a\x00b"], ""),
+        (["/6/images/10bc2cb4-db84-410d-adc7-ff2ac17e4b2d\n"], ""),
         ([1], ""),
         ([{"url": "a", "face_bounding_boxes": [{"x": 1}]}], "face_bounding_boxes.0.y"),
         (["a"] * (MAX_IMAGES + 1), ""),

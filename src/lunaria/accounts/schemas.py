@@ -12,9 +12,15 @@ from lunaria.kit.times import parse_time
 
 Login = Annotated[
     str,
-    Meta(min_length=3, max_length=128, pattern=r"^[a-z0-9_\-\.]+@[a-z]+\.[a-z]{2,}$", description="Account email."),
+    # Python's `$` also stands before a line feed at the end, hence what follows it
+    Meta(
+        min_length=3,
+        max_length=128,
+        pattern=r"^[a-z0-9_\-\.]+@[a-z]+\.[a-z]{2,}$(?!\n)",
+        description="Account email.",
+    ),
 ]
-Password = Annotated[str, Meta(min_length=3, max_length=128, pattern=r"^[^\x00\n\r]{3,128}$")]
+Password = Annotated[str, Meta(min_length=3, max_length=128, pattern=r"^[^\x00\n\r]{3,128}$(?!\n)")]
 Description = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00]*$")]
 CreatableType = Literal["user", "advanced_user"]
 Matching = Literal["creation", "view", "modification", "deletion", "matching"]

@@ -59,7 +59,9 @@ _OWN_KINDS = {
 
 Pixel = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Side = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Url = Annotated[str, Meta(min_length=1, max_length=8192, pattern=r"^[^\x00-\x1f\x7f]*$")]
+URL_PATTERN = r"^[^\x00-\x1f\x7f]*$(?!\n)"
+"""No control characters; Python's `$` also stands before a line feed at the end, hence what follows it."""
+Url = Annotated[str, Meta(min_length=1, max_length=8192, pattern=URL_PATTERN)]
 
 
 class BoundingBox(Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,7 +147,7 @@ _URL: Mapping[str, Any] = {
     "type": "string",
     "minLength": 1,
     "maxLength": 8192,
-    "pattern": r"^[^\x00-\x1f\x7f]*$",
+    "pattern": URL_PATTERN,
     "description": "http(s) URL, or the address of an image, sample or object of this server: /6/images/{image_id}",
 }
 _SOURCES: Mapping[str, Any] = {
