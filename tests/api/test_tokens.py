@@ -52,6 +52,22 @@ async def test_life_of_a_token(account: Account) -> None:
 
 
 @pytest.mark.parametrize(
+    "rights",
+    [
+        {"allowed": 1, "white_list": [], "black_list": []},
+        {"allowed": 0},
+        {"allowed": 1, "black_list": ["0f0e4f8c-5c6d-4d6f-9a1e-2b3c4d5e6f70"]},
+        {},
+    ],
+)
+async def test_event_rights_are_shown_as_they_were_given(account: Account, rights: dict[str, object]) -> None:
+    body = {"permissions": {"face": [], "emit_events": rights}, "expiration_time": None}
+    made = await account.client.post("/6/tokens", json=body)
+    assert made.status_code == 201, made.text
+    assert (await account.client.get(made.json()["url"])).json()["permissions"] == body["permissions"]
+
+
+@pytest.mark.parametrize(
     ("changed", "path"),
     [
         ({"permissions": {"face": ["fly"]}}, "permissions.face.0"),

@@ -63,9 +63,11 @@ class Account(Struct):
 
 
 class EmitEvents(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    allowed: Literal[0, 1] = 0
-    white_list: list[UUID] = field(default_factory=list)
-    black_list: list[UUID] = field(default_factory=list)
+    """Which handlers may make events: none unless `allowed` is 1; an absent or empty list restricts nothing."""
+
+    allowed: Literal[0, 1] | UnsetType = UNSET
+    white_list: list[UUID] | UnsetType = UNSET
+    black_list: list[UUID] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if self.white_list and self.black_list:
