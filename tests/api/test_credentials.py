@@ -102,6 +102,8 @@ async def test_a_wide_token_dies_when_the_account_is_narrowed(
     assert (await client.get("/6/tokens", headers=bearer)).status_code == 200
     await account.client.patch("/6/account", json={"account_type": "user"})
     assert await error(client, bearer, "/6/tokens") == (401, 11062)
+    verified = await client.post("/6/verify", json={"token": token})
+    assert (verified.status_code, verified.json()["error_code"]) == (400, 41008)
 
 
 async def test_request_id(client: httpx.AsyncClient) -> None:
