@@ -76,6 +76,16 @@ async def test_unknown_addresses(account: Account, method: str, path: str) -> No
     assert (reply.status_code, reply.json()["error_code"]) == (404, 12013)
 
 
+async def test_only_plain_uuids_are_ids(account: Account) -> None:
+    face = (await account.client.post("/6/faces")).json()["face_id"]
+    for written in (f"{{{face}}}", f"urn:uuid:{face}", f"0x{face[2:]}", f"{face[:3]}_{face[4:]}"):
+        for method in ("GET", "DELETE", "OPTIONS"):
+            reply = await account.client.request(method, f"/6/faces/{written}")
+            assert (reply.status_code, reply.json()["error_code"]) == (404, 12013), (method, written)
+    assert (await account.client.get(f"/6/faces/{face.upper()}")).status_code == 200
+    assert (await account.client.get(f"/6/faces/{face}/")).status_code == 200
+
+
 async def test_unknown_methods(account: Account) -> None:
     for method, path, allowed in (
         ("DELETE", "/6/account", {"GET", "PATCH", "OPTIONS"}),

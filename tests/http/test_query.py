@@ -60,7 +60,9 @@ def test_values() -> None:
     "text",
     ["page=0", "page=x", "page=1.0", "page=", "page=99999999999999999999", "page_size=1001", "flag=2", "flag=true",
      "score=nan", "score=inf", "score=1.1", "score=1e400", "ids=x", "ids=", "states=4", "states=1,x", "text=%00",
-     "after=123", "after=yesterday", "account_id=1", "page=%D9%A1"],
+     "after=123", "after=yesterday", "account_id=1", "page=%D9%A1",
+     "account_id={10bc2cb4-db84-410d-adc7-ff2ac17e4b2d}", "ids=urn:uuid:10bc2cb4-db84-410d-adc7-ff2ac17e4b2d",
+     "account_id=0xbc2cb4-db84-410d-adc7-ff2ac17e4b2d", "account_id=10b_2cb4-db84-410d-adc7-ff2ac17e4b2d"],
 )  # fmt: skip
 def test_errors_name_the_parameter(text: str) -> None:
     with pytest.raises(ApiError) as caught:

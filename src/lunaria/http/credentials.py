@@ -9,6 +9,7 @@ from uuid import UUID
 
 from lunaria.http.errors import ApiError
 from lunaria.http.principal import ANONYMOUS, Authenticator, Credential, Principal
+from lunaria.http.query import read_uuid
 
 BASIC_CHALLENGE = {"WWW-Authenticate": 'Basic realm="login:password"'}
 BEARER_CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -78,7 +79,7 @@ class Gate:
 def parse_account_id(value: str) -> UUID:
     """Raises 400/11037."""
     try:
-        return UUID(value)
+        return read_uuid(value)
     except ValueError:
         raise ApiError(11037) from None
 

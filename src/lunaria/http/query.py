@@ -72,6 +72,14 @@ def parse_query(text: str, kind: type[T]) -> T:
         raise ApiError(12012, ",".join(values), error) from None
 
 
+def read_uuid(text: str) -> UUID:
+    """A UUID as bodies take it, and no other form that Python knows: braces, `urn:uuid:`, `0x`. Raises ValueError."""
+    try:
+        return msgspec.convert(text, UUID)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
 def _read(texts: list[str], declared: Any) -> Any:
     base = _base(declared)
     if get_origin(base) in (list, tuple, frozenset):
@@ -112,7 +120,7 @@ def _scalar(text: str, base: Any) -> Any:
         return parse_time(text)
     if base is UUID:
         try:
-            return UUID(text)
+            return read_uuid(text)
         except ValueError:
             raise ValueError(f"expected a UUID, got '{text[:40]}'") from None
     if "\x00" in text:

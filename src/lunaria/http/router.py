@@ -5,7 +5,9 @@ import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -143,8 +145,11 @@ async def _answer(
     handler: Callable[[Call[Any, Any]], Awaitable[Reply]],
     edge: Edge,
     request: AnyRequest,
+    receiver: "_Receiver",
 ) -> Reply:
+    _check_ids(request)
     headers = _Headers(request)
+    _check_host(edge, headers.get("host"))
     principal = await edge.gate.admit(headers, declared.auth, reading=declared.reading)
     for need in declared.needs:
         principal.require(need)
@@ -155,6 +160,14 @@ async def _answer(
     body = await _body(declared, edge, request, kind)
     call = Call(principal, request.path_params, query, body, headers, current_request_id.get())
     return await handler(call)
+
+
+def _check_ids(request: AnyRequest) -> None:
+    """404/12013 for a segment that Python reads as a UUID although it is not written as one, `{...}` for example."""
+    segments = request.url.path.lower().split("/")
+    for value in request.path_params.values():
+        if isinstance(value, UUID) and str(value) not in segments and value.hex not in segments:
+            raise ApiError(12013)
 
 
 class _Headers(dict[str, str]):
