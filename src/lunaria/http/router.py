@@ -5,7 +5,6 @@ import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -145,11 +144,9 @@ async def _answer(
     handler: Callable[[Call[Any, Any]], Awaitable[Reply]],
     edge: Edge,
     request: AnyRequest,
-    receiver: "_Receiver",
 ) -> Reply:
     _check_ids(request)
     headers = _Headers(request)
-    _check_host(edge, headers.get("host"))
     principal = await edge.gate.admit(headers, declared.auth, reading=declared.reading)
     for need in declared.needs:
         principal.require(need)
