@@ -22,7 +22,7 @@ from lunaria.blobs.routes import ImageRoutes, ObjectRoutes, SampleRoutes
 from lunaria.blobs.service import BlobsService
 from lunaria.blobs.store import BlobsStore
 from lunaria.documents.routes import DocumentRoutes
-from lunaria.estimation.catalogue import sources
+from lunaria.estimation.catalogue import MISSING, sources
 from lunaria.estimation.detector import DetectorService
 from lunaria.estimation.examination import Examiner
 from lunaria.estimation.extractor import ExtractorService
@@ -40,7 +40,7 @@ from lunaria.http.credentials import Gate
 from lunaria.http.errors import ErrorLinks
 from lunaria.http.middleware import Application, RequestContext
 from lunaria.http.operation import Operation, Routes
-from lunaria.http.router import Edge, build_application
+from lunaria.http.router import BodyBudget, Edge, build_application
 from lunaria.kit.outbound import OutboundClient
 from lunaria.kit.periodic import Periodic
 from lunaria.kit.pool import WorkerPool
@@ -135,7 +135,7 @@ class Platform:
         self.system = SystemService(
             version("lunaria"),
             {"database": self.database.ping, "blob store": self.blob_store.ping},
-            lambda: features(sources(self.models)),
+            lambda: features(sources(self.models), MISSING),
         )
 
     def operations(self) -> list[Operation]:
@@ -165,6 +165,8 @@ class Platform:
             settings.server.body_limit,
             settings.server.body_timeout,
             settings.server.processing_timeout,
+            BodyBudget(settings.server.body_budget),
+            None if settings.exposed else frozenset(name.lower() for name in settings.server.hosts),
         )
         return RequestContext(build_application(self.operations(), edge))
 
@@ -186,14 +188,17 @@ class Platform:
     async def _ensure_admin(self) -> None:
         """At the first start: an admin with the configured password, else with a random one kept for its owner only."""
         access = self.settings.access
-        password = access.admin_password or secrets.token_urlsafe(18)
-        if not await self.accounts.ensure_admin(access.admin_login, password) or access.admin_password:
+        if await self.accounts.has_admin():
             return
         file = self.settings.data_folder / "admin-password"
-        await asyncio.to_thread(_write_private, file, password + "\n")
-        # Printed, not logged: a log is kept and shipped, a password must not be.
-        sys.stdout.write(f"Admin account: {access.admin_login}  password: {password}  (kept in {file})\n")
-        sys.stdout.flush()
+        password = access.admin_password or secrets.token_urlsafe(18)
+        if not access.admin_password:  # kept before it counts: a crash in between locks nobody out
+            await asyncio.to_thread(_write_private, file, password + "\n")
+        await self.accounts.make_admin(access.admin_login, password)
+        if not access.admin_password:
+            # Printed, not logged: a log is kept and shipped, a password must not be.
+            sys.stdout.write(f"Admin account: {access.admin_login}  password: {password}  (kept in {file})\n")
+            sys.stdout.flush()
 
 
 @asynccontextmanager

@@ -33,9 +33,18 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Address to listen on. Any other than a loopback address switches to exposed mode."),
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 5000
+    hosts: Annotated[
+        list[str],
+        Meta(
+            description="Further names by which clients may address a server in local mode (comma-separated in the environment). Others than these and loopback ones are refused there, so that a web page cannot reach the server through a name of its own."
+        ),
+    ] = field(default_factory=list)
     body_limit: Annotated[int, Meta(ge=1024, description="Largest request body in bytes (413 beyond).")] = (
         256 * MEBIBYTE
     )
+    body_budget: Annotated[
+        int, Meta(ge=1024, description="Bytes of request bodies that all requests together may hold (503 beyond).")
+    ] = 1024 * MEBIBYTE
     body_timeout: Annotated[
         float, Meta(gt=0, description="Seconds within which a request body must arrive (408 beyond).")
     ] = 60.0

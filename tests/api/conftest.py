@@ -50,6 +50,7 @@ async def platform(server_url: str, open_folder: Path) -> AsyncIterator[Platform
         "LUNARIA_MODELS_FOLDER": os.environ.get("LUNARIA_TEST_MODELS") or str(REPOSITORY / "data" / "models"),
         "LUNARIA_ACCESS_ADMIN_PASSWORD": PASSWORD,
         "LUNARIA_LOG_LEVEL": "warning",
+        "LUNARIA_SERVER_HOSTS": "lunaria",
         **{name: value for name, value in os.environ.items() if name.startswith("LUNARIA_BLOBS_")},
     }
     url = await fresh_database(server_url, f"lunaria_api_{uuid4().hex[:8]}")

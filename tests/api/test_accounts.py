@@ -9,7 +9,7 @@ import pytest
 from lunaria.accounts.routes import AccountRoutes
 from lunaria.app import Platform
 from lunaria.http.credentials import Gate
-from lunaria.http.router import STRANGER_LIMIT, Edge, build_application
+from lunaria.http.router import STRANGER_LIMIT, BodyBudget, Edge, build_application
 from tests.api.conftest import PASSWORD, Account, AccountFactory
 
 
@@ -118,7 +118,7 @@ async def test_admin_stays_admin(client: httpx.AsyncClient) -> None:
 @pytest.fixture
 async def exposed(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
     """The same accounts, as a server shows them that other machines can reach."""
-    edge = Edge(Gate(platform.accounts, False, False), platform.links, 2**20, 10.0, 10.0)
+    edge = Edge(Gate(platform.accounts, False, False), platform.links, 2**20, 10.0, 10.0, BodyBudget(2**20))
     operations = AccountRoutes(platform.accounts, registration_open=False).operations()
     transport = httpx.ASGITransport(build_application(operations, edge))
     async with httpx.AsyncClient(transport=transport, base_url="http://lunaria") as client:

@@ -114,3 +114,18 @@ async def test_request_id(client: httpx.AsyncClient) -> None:
         made = (await client.get("/version", headers={"Luna-Request-Id": bad})).headers["Luna-Request-Id"]
         assert made != bad
         assert len(made) == 47
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:5000", "localhost", "LOCALHOST:80", "[::1]:5000", "lunaria"])
+async def test_own_names_are_admitted(client: httpx.AsyncClient, host: str) -> None:
+    assert (await client.get("/version", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:5000", "lunaria.evil.example", "192.168.1.5", "[fe80::1]"]
+)
+async def test_a_foreign_name_is_refused_in_local_mode(client: httpx.AsyncClient, host: str) -> None:
+    """A web page whose name is made to resolve to this machine must not get in through the visitor's browser."""
+    body = {"login": f"u{uuid4().hex}@example.org", "password": "abc", "account_type": "user"}
+    reply = await client.post("/6/accounts", json=body, headers={"Host": host})
+    assert (reply.status_code, reply.json()["error_code"]) == (400, 12046)

@@ -102,6 +102,7 @@ async def another_server(platform: Platform, folder: Path, **settings: str) -> A
         "LUNARIA_MODELS_FOLDER": str(MODELS),
         "LUNARIA_BLOBS_URL": platform.settings.blobs_url,
         "LUNARIA_ACCESS_ADMIN_PASSWORD": PASSWORD,
+        "LUNARIA_SERVER_HOSTS": "lunaria",
         **settings,
     }
     second = Platform(load(environment), str(platform.database._url))

@@ -62,8 +62,10 @@ def test_the_default_pack_names_every_role_with_two_sources_or_more_where_known(
 
 
 def test_the_similarity_scale_meets_the_promised_false_match_rates() -> None:
-    knots = dict(ModelStore(Path("nowhere")).descriptor_spec().similarity.knots)
-    assert (knots[0.303], knots[0.37], knots[0.425], knots[0.478], knots[1.0]) == (0.5, 0.75, 0.9, 0.95, 1.0)
+    """The study of the same network found these cosines at 1e-2 to 1e-5; a new calibration must stay near them."""
+    by_similarity = {value: cosine for cosine, value in ModelStore(Path("nowhere")).descriptor_spec().similarity.knots}
+    for similarity, cosine in ((0.5, 0.303), (0.75, 0.37), (0.9, 0.425), (0.95, 0.478), (1.0, 1.0)):
+        assert by_similarity[similarity] == pytest.approx(cosine, abs=0.015)
 
 
 @pytest.mark.parametrize("file", ["/etc/passwd", "../outside", "a/../../b", "..\\b", ""])

@@ -84,17 +84,12 @@ class AccountsService:
             raise _taken(error, login, new_id) from None
         return new_id
 
-    async def ensure_admin(self, login: str, password: str) -> bool:
-        """Make the admin account if there is no admin; whether it was made."""
-        if any(row["account_type"] == AccountType.ADMIN for row in await self._store.all()):
-            return False
-        try:
-            await self.create_of_type(login, password, AccountType.ADMIN, "administrator")
-        except ApiError as error:
-            if error.code != 41001:
-                raise
-            return False  # a second server starting at the same moment was faster
-        return True
+    async def has_admin(self) -> bool:
+        return any(row["account_type"] == AccountType.ADMIN for row in await self._store.all())
+
+    async def make_admin(self, login: str, password: str) -> None:
+        """Raises 409/41001 when the login belongs to another account."""
+        await self.create_of_type(login, password, AccountType.ADMIN, "administrator")
 
     async def all(self) -> list[Account]:
         return [_account(row) for row in await self._store.all()]

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -38,15 +39,34 @@ STRANGER_LIMIT = 1024 * 1024
 """Most bytes of a body that is read before anybody is known to have sent it: strangers must not fill the memory."""
 
 
+class BodyBudget:
+    """Bytes of bodies that all requests together may hold at one time."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        """Raises 503/11 when there is no room."""
+        if self._held + size > self._limit:
+            raise ApiError(11, "too many bytes of request bodies", headers={"Retry-After": "1"})
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        self._held -= size
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What every request passes through."""
+    """What every request passes through. `hosts`: names by which the server may be addressed; None: any."""
 
     gate: Gate
     links: ErrorLinks
     body_limit: int
     body_timeout: float
     processing_timeout: float
+    budget: BodyBudget
+    hosts: frozenset[str] | None = None
 
 
 def with_options(operations: Sequence[Operation]) -> list[Operation]:
@@ -124,14 +144,17 @@ def _route(declared: Operation, edge: Edge) -> HTTPRouteHandler:
     assert handler is not None, f"{declared.name} is not bound"
 
     async def endpoint(request: AnyRequest) -> Response[bytes]:
+        body = _Receiver(edge, request)
         try:
             async with asyncio.timeout(edge.processing_timeout):
-                reply = await _answer(declared, handler, edge, request)
+                reply = await _answer(declared, handler, edge, request, body)
             return _encode(declared, request, reply)
         except ApiError as error:
             return _error_reply(edge, request, error)
         except TimeoutError:
             return _error_reply(edge, request, ApiError(12, edge.processing_timeout))
+        finally:
+            edge.budget.give_back(body.size)
 
     endpoint.__name__ = declared.name.replace(" ", "_")
     return HTTPRouteHandler(
@@ -144,9 +167,11 @@ async def _answer(
     handler: Callable[[Call[Any, Any]], Awaitable[Reply]],
     edge: Edge,
     request: AnyRequest,
+    receiver: "_Receiver",
 ) -> Reply:
     _check_ids(request)
     headers = _Headers(request)
+    _check_host(edge, headers.get("host"))
     principal = await edge.gate.admit(headers, declared.auth, reading=declared.reading)
     for need in declared.needs:
         principal.require(need)
@@ -154,7 +179,7 @@ async def _answer(
     kind = media_type(headers.get("content-type"))
     _check_content_type(declared, kind)
     query = parse_query(request.scope["query_string"].decode("latin-1"), declared.query)
-    body = await _body(declared, edge, request, kind)
+    body = await _body(declared, edge, receiver, kind)
     call = Call(principal, request.path_params, query, body, headers, current_request_id.get())
     return await handler(call)
 
@@ -174,6 +199,25 @@ class _Headers(dict[str, str]):
         super().__init__(
             (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.scope["headers"]
         )
+
+
+def _check_host(edge: Edge, host: str | None) -> None:
+    """400/12046 for a name that is not this server's: a page of that name would reach through a browser."""
+    if edge.hosts is None or host is None:
+        return
+    name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
+    name = name.strip("[]").lower().rstrip(".")
+    if name not in edge.hosts and not _is_loopback(name):
+        raise ApiError(12046, f"this server is not addressed as '{name[:80]}'")
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_accept(declared: Operation, accept: str | None) -> None:
@@ -206,12 +250,12 @@ def _check_content_type(declared: Operation, kind: str) -> None:
     raise ApiError(12017, kind, ", ".join(declared.accepts) or "any, but one is required")
 
 
-async def _body(declared: Operation, edge: Edge, request: AnyRequest, kind: str) -> Any:
+async def _body(declared: Operation, edge: Edge, receiver: "_Receiver", kind: str) -> Any:
     body = declared.body
     if isinstance(body, NoBody):
         return None
     stranger = declared.auth in (Auth.NONE, Auth.OPTIONAL)
-    data = await _receive(edge, request, min(edge.body_limit, STRANGER_LIMIT) if stranger else edge.body_limit)
+    data = await receiver.receive(min(edge.body_limit, STRANGER_LIMIT) if stranger else edge.body_limit)
     if isinstance(body, RawBody):
         if not data:
             raise ApiError(12030)
@@ -223,25 +267,33 @@ async def _body(declared: Operation, edge: Edge, request: AnyRequest, kind: str)
     return decode_body(data, body.kind, msgpack=is_msgpack(kind))
 
 
-async def _receive(edge: Edge, request: AnyRequest, limit: int) -> bytes:
-    """The whole body, at most `limit` bytes and within its time."""
-    declared_length = request.headers.get("content-length", "0")
-    if declared_length.isdigit() and int(declared_length) > limit:
-        raise ApiError(14, limit)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(edge.body_timeout):
-            async for part in request.stream():
-                size += len(part)
-                if size > limit:
-                    raise ApiError(14, limit)
-                parts.append(part)
-    except TimeoutError:
-        raise ApiError(13, edge.body_timeout) from None
-    except InternalServerException:  # Litestar's word for a client that left: nobody reads this reply
-        raise ApiError(12046, "the connection was closed before the body ended") from None
-    return b"".join(parts)
+class _Receiver:
+    """Receives a request's body. `size`: the bytes taken from the budget so far."""
+
+    def __init__(self, edge: Edge, request: AnyRequest) -> None:
+        self._edge = edge
+        self._request = request
+        self.size = 0
+
+    async def receive(self, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes and within its time."""
+        declared_length = self._request.headers.get("content-length", "0")
+        if declared_length.isdigit() and int(declared_length) > limit:
+            raise ApiError(14, limit)
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout(self._edge.body_timeout):
+                async for part in self._request.stream():
+                    if self.size + len(part) > limit:
+                        raise ApiError(14, limit)
+                    self._edge.budget.take(len(part))
+                    self.size += len(part)
+                    parts.append(part)
+        except TimeoutError:
+            raise ApiError(13, self._edge.body_timeout) from None
+        except InternalServerException:  # Litestar's word for a client that left: nobody reads this reply
+            raise ApiError(12046, "the connection was closed before the body ended") from None
+        return b"".join(parts)
 
 
 def _encode(declared: Operation, request: AnyRequest, reply: Reply) -> Response[bytes]:

@@ -1,5 +1,6 @@
 """The rules of matching: references to descriptors, candidates to rows, hits to replies."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -260,7 +261,8 @@ class MatchingService:
                 del own[limit:]
 
         async for keys, described in batches:
-            await self.pool.run(rank, keys, described)
+            # Not on the pool: waiting there would keep a database connection from everybody else.
+            await asyncio.to_thread(rank, keys, described)
         return [[hit for hit in own if hit.cosine >= minimum] for own in best]
 
     def _similar(self, hits: list[Found], threshold: float) -> list[Similar]:

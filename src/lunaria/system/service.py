@@ -1,7 +1,7 @@
 """Version, health, features: what the server tells about itself."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from lunaria.http.errors import ApiError
 from lunaria.system.schemas import EstimationSource, Features, Health, ServiceVersion
@@ -54,30 +54,6 @@ class SystemService:
         return self._features()
 
 
-ESTIMATIONS = (
-    "face_detection",
-    "face_landmarks5",
-    "face_landmarks68",
-    "face_descriptor",
-    "head_pose",
-    "emotions",
-    "mask",
-    "glasses",
-    "liveness",
-    "deepfake",
-    "gaze",
-    "eyes_attributes",
-    "mouth_attributes",
-    "face_quality",
-    "iso",
-    "basic_attributes",
-    "body_detection",
-    "body_descriptor",
-    "body_attributes",
-    "people_count",
-)
-"""Every estimate that the API names; `/features` says which are installed."""
-
 COMPONENTS = {
     "luna_faces": True,
     "luna_image_store": True,
@@ -90,6 +66,7 @@ COMPONENTS = {
 }
 
 
-def features(sources: Mapping[str, EstimationSource]) -> Features:
-    """What is installed, from the networks that the estimates run on."""
-    return Features(True, {name: name in sources for name in ESTIMATIONS}, dict(COMPONENTS), dict(sources))
+def features(sources: Mapping[str, EstimationSource], missing: Iterable[str]) -> Features:
+    """What is installed: the estimates with what each is computed with, and those that are missing."""
+    estimations = dict.fromkeys(sources, True) | dict.fromkeys(sorted(missing), False)
+    return Features(True, estimations, dict(COMPONENTS), dict(sources))
