@@ -6,7 +6,7 @@ of their cosines into the knots that the pack's manifest keeps, with the evidenc
 
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from lunaria.vision.analysis import Analyzer, MultifacePolicy, Plan
-from lunaria.vision.images import Decoder, ImageError
+from lunaria.vision.analysis import Analyzer, FaceFinding, Plan
+from lunaria.vision.images import Decoder, Image, ImageError
 from lunaria.vision.similarity import fit_similarity
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".webp")
 _NUMBER = re.compile(r"[_-]?\d+$")
-_PLAN = Plan(multiface=MultifacePolicy.BEST, descriptor=True)
+_PLAN = Plan(descriptor=True)
 
 
 class CalibrationError(Exception):
@@ -76,18 +76,19 @@ def calibrate(
 ) -> Calibration:
     """Fit the similarity of the analyzer's descriptors on the photographs of `source`.
 
-    The best face of each photograph counts. `progress` gets the number of photographs done. Raises CalibrationError.
+    The face nearest to the middle of each photograph counts: the others are bystanders. `progress` gets the number of photographs done. Raises CalibrationError.
     """
     vectors: list[NDArray[np.float32]] = []
     persons: list[str] = []
     missed: list[str] = []
     for number, photograph in enumerate(photographs(source), 1):
         try:
-            faces = analyzer.analyze(decoder.decode(photograph.data), _PLAN)
+            image = decoder.decode(photograph.data)
+            face = central_face(analyzer.analyze(image, _PLAN), image)
         except ImageError as error:
             raise CalibrationError(f"{photograph.name}: {error.detail}") from None
-        if faces and faces[0].descriptor is not None:
-            vectors.append(faces[0].descriptor.vector)
+        if face is not None and face.descriptor is not None:
+            vectors.append(face.descriptor.vector)
             persons.append(photograph.person)
         else:
             missed.append(photograph.name)
@@ -104,6 +105,17 @@ def calibrate(
     except ValueError as error:
         raise CalibrationError(str(error)) from None
     return Calibration(knots, evidence, missed)
+
+
+def central_face(faces: Sequence[FaceFinding], image: Image) -> FaceFinding | None:
+    """The face whose middle is nearest to that of the image; None without faces."""
+    height, width = image.pixels.shape[:2]
+
+    def distance(face: FaceFinding) -> float:
+        x, y = face.rect.x + face.rect.width / 2, face.rect.y + face.rect.height / 2
+        return (x - width / 2) ** 2 + (y - height / 2) ** 2
+
+    return min(faces, key=distance, default=None)
 
 
 def impostor_cosines(vectors: NDArray[np.float32], persons: list[str]) -> NDArray[np.float32]:
