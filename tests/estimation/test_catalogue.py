@@ -8,14 +8,12 @@ from lunaria.estimation.catalogue import AVAILABLE, MISSING, refuse_missing, sou
 from lunaria.estimation.queries import DetectorQuery, SdkQuery
 from lunaria.http.errors import ApiError
 from lunaria.http.query import parse_query
-from lunaria.system.service import ESTIMATIONS
 from lunaria.vision.packs.manifest import Pack, built_in_pack
 from lunaria.vision.packs.store import ModelStore
 
 
 def test_every_estimate_is_either_available_or_missing() -> None:
     assert not AVAILABLE.keys() & MISSING
-    assert set(ESTIMATIONS) <= AVAILABLE.keys() | MISSING
 
 
 def test_every_source_is_a_network_of_the_default_pack(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def calibrate(
 ) -> Calibration:
     """Fit the similarity of the analyzer's descriptors on the photographs of `source`.
 
-    The face nearest to the middle of each photograph counts: the others are bystanders. `progress` gets the number of photographs done. Raises CalibrationError.
+    The face nearest to the middle of each photograph counts: the others are bystanders. `progress` gets the
+    number of photographs done. Raises CalibrationError.
     """
     vectors: list[NDArray[np.float32]] = []
     persons: list[str] = []
