@@ -108,3 +108,11 @@ async def test_options_of_every_resource(client: httpx.AsyncClient, platform: Pl
         assert (reply.status_code, reply.json()) == (200, {}), address
         methods = {declared.method for declared in platform.operations() if declared.path == path}
         assert set(reply.headers["allow"].split(",")) == {*methods, "OPTIONS"}
+
+
+async def test_head_tells_no_wrong_length(account: Account) -> None:
+    list_id = (await account.client.post("/6/lists", json={})).json()["list_id"]
+    reply = await account.client.head(f"/6/lists/{list_id}")
+    assert (reply.status_code, reply.headers.get("content-length")) == (200, None)
+    stored = (await account.client.post("/6/objects", content=b"12345", headers={"Content-Type": "text/plain"})).json()
+    assert (await account.client.head(stored["url"])).headers["content-length"] == "5"

@@ -48,6 +48,7 @@ HARD_TO_SERVE = PICTURES | {
     "POST /6/attributes",
     "POST /6/extractor",
     "POST /6/verify",
+    "PUT /6/faces/{face_id}/attributes",
 }
 """Operations that generated requests get no success from: their bodies would have to be pictures or name the right one
 of the existing things."""

@@ -41,7 +41,10 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (HEADER.encode(), identifier.encode())]
+                headers = message.get("headers", ())
+                if scope["method"] == "HEAD":  # the length is that of the body that GET would send, or is left out
+                    headers = [header for header in headers if header != (b"content-length", b"0")]
+                message["headers"] = [*headers, (HEADER.encode(), identifier.encode())]
             await send(message)
 
         token = current_request_id.set(identifier)

@@ -4,6 +4,7 @@ Every pair of photographs of different persons is an impostor pair; `similarity.
 of their cosines into the knots that the pack's manifest keeps, with the evidence.
 """
 
+import math
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -114,7 +115,7 @@ def central_face(faces: Sequence[FaceFinding], image: Image) -> FaceFinding | No
 
     def distance(face: FaceFinding) -> float:
         x, y = face.rect.x + face.rect.width / 2, face.rect.y + face.rect.height / 2
-        return (x - width / 2) ** 2 + (y - height / 2) ** 2
+        return math.hypot(x - width / 2, y - height / 2)
 
     return min(faces, key=distance, default=None)
 
