@@ -68,6 +68,7 @@ class Recorder:
     """A detection network that finds nothing and notes the sizes it was given."""
 
     largest_side = 1920
+    standing_score = 0.9
 
     def __init__(self) -> None:
         self.sizes: list[tuple[int, int]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from lunaria.vision.descriptor_score import DescriptorScore, LengthScore, QualityScore
 from lunaria.vision.descriptors import Descriptor, DescriptorNetwork
 from lunaria.vision.detections import SCORE_THRESHOLD, Detections, no_detections
-from lunaria.vision.faces import FaceDetector
+from lunaria.vision.faces import Choice, FaceDetector
 from lunaria.vision.geometry import Pixels
 from lunaria.vision.head_pose import HeadPose, HeadPoseEstimator, MeshNetwork
 from lunaria.vision.images import Image, ImageError
 from lunaria.vision.landmarks import LandmarkNetwork, Landmarks
+from lunaria.vision.looks import Looks
 from lunaria.vision.packs.manifest import Network, Preprocessing
 from lunaria.vision.packs.store import ModelStore, ModelStoreError
 from lunaria.vision.runtime import Backend, Device, InferenceSession, RuntimeUnavailableError, open_session
@@ -96,8 +97,12 @@ class _Networks:
     pose: HeadPoseEstimator
     descriptor: DescriptorNetwork
     score: DescriptorScore
-    template: NDArray[np.float64] = field(default_factory=lambda: ALIGNED_TEMPLATE)
-    aligned_side: int = ALIGNED_SIDE
+    length_tells: bool
+    template: NDArray[np.float64]
+    aligned_side: int
+
+    def looks(self) -> Looks:
+        return Looks(self.landmarks, self.descriptor, self.template, self.aligned_side)
 
 
 class Analyzer:
@@ -126,6 +131,7 @@ class Analyzer:
         pose = HeadPoseEstimator(np.load(store.network("canonical_face_mesh").path, allow_pickle=False))
         descriptor = store.network("face_descriptor").spec
         preprocessing = _preprocessing(descriptor)
+        length_tells = descriptor.kind == "sface"
         self._networks = _Networks(
             detector=FaceDetector(
                 YuNet(load("face_detector"), score_threshold),
@@ -135,9 +141,10 @@ class Analyzer:
             mesh=_mesh_network(store),
             pose=pose,
             descriptor=DescriptorNetwork(load("face_descriptor"), preprocessing, spec.dimension),
+            length_tells=length_tells,
             score=(
                 LengthScore()
-                if descriptor.kind == "sface"
+                if length_tells
                 else QualityScore(load("face_quality"), _preprocessing(store.network("face_quality").spec), pose)
             ),
             template=np.array(descriptor.parameters.get("template", ALIGNED_TEMPLATE), np.float64),
@@ -163,7 +170,8 @@ class Analyzer:
             return []
         if image_type is ImageType.FACE_WARP:
             return [self._analyze_warp(image.pixels, plan)]
-        faces = self._detect(image.pixels, boxes)
+        looks = self._networks.looks()
+        faces = self._detect(image.pixels, boxes, looks.choose if self._networks.length_tells else None)
         rects = [_clipped(box, image.pixels) for box in faces.boxes]
         if len(rects) > 1 and plan.multiface is MultifacePolicy.NOT_ALLOWED:
             raise MultipleFacesError(rects)
@@ -172,23 +180,25 @@ class Analyzer:
             faces, rects = faces.take([best]), [rects[best]]
         findings = [FaceFinding(rect=rect, score=float(score)) for rect, score in zip(rects, faces.scores, strict=True)]
         if findings and plan != Plan(multiface=plan.multiface):
-            landmarks = self._networks.landmarks.locate(image.pixels, faces)
-            self._estimate(image.pixels, plan, landmarks, findings)
+            self._estimate(image.pixels, plan, looks, faces, findings)
         return findings
 
-    def _detect(self, pixels: Pixels, boxes: Sequence[Box] | None) -> Detections:
+    def _detect(self, pixels: Pixels, boxes: Sequence[Box] | None, choose: Choice | None) -> Detections:
         """Detected faces whose box touches the image."""
         detector = self._networks.detector
         if boxes is None:
-            faces = detector.detect(pixels)
+            faces = detector.detect(pixels, choose)
         else:
             corners = [np.array([x, y, x + width, y + height], np.float64) for x, y, width, height in boxes]
-            faces = no_detections().joined(*[detector.detect_in_box(pixels, box) for box in corners])
+            faces = no_detections().joined(*[detector.detect_in_box(pixels, box, choose) for box in corners])
         height, width = pixels.shape[:2]
         low, high = faces.boxes[:, :2], faces.boxes[:, 2:]
         return faces.take(np.flatnonzero(((low < [width - 1, height - 1]) & (high > 1)).all(axis=1)))
 
-    def _estimate(self, pixels: Pixels, plan: Plan, landmarks: list[Landmarks], findings: list[FaceFinding]) -> None:
+    def _estimate(
+        self, pixels: Pixels, plan: Plan, looks: Looks, faces: Detections, findings: list[FaceFinding]
+    ) -> None:
+        landmarks = looks.landmarks(pixels, faces)
         for face, finding in zip(landmarks, findings, strict=True):
             if plan.landmarks5:
                 finding.landmarks5 = face.points5
@@ -199,8 +209,8 @@ class Analyzer:
             if plan.warp:
                 finding.warp = cut_warp(pixels, face.points5)
         if plan.descriptor:
-            for finding, descriptor in zip(findings, self._describe(pixels, landmarks), strict=True):
-                finding.descriptor = descriptor
+            for face, finding, (vector, length) in zip(landmarks, findings, looks.vectors(pixels, faces), strict=True):
+                finding.descriptor = self._descriptor(pixels, face, vector, length)
 
     def _pose(self, pixels: Pixels, face: Landmarks) -> HeadPose | None:
         networks = self._networks
@@ -215,17 +225,15 @@ class Analyzer:
         if plan.warp:
             finding.warp = pixels
         if plan.descriptor:
-            (finding.descriptor,) = self._describe(pixels, [self._networks.landmarks.locate_in_warp(pixels)])
+            networks = self._networks
+            face = networks.landmarks.locate_in_warp(pixels)
+            aligned = align(pixels, face.points5, networks.template, networks.aligned_side)
+            vectors, lengths = networks.descriptor.extract([aligned])
+            finding.descriptor = self._descriptor(pixels, face, vectors[0], float(lengths[0]))
         return finding
 
-    def _describe(self, pixels: Pixels, landmarks: list[Landmarks]) -> list[Descriptor]:
-        networks = self._networks
-        aligned = [align(pixels, face.points5, networks.template, networks.aligned_side) for face in landmarks]
-        vectors, lengths = networks.descriptor.extract(aligned)
-        return [
-            Descriptor(vector, self.descriptor_version, networks.score.estimate(float(length), pixels, face))
-            for vector, length, face in zip(vectors, lengths, landmarks, strict=True)
-        ]
+    def _descriptor(self, pixels: Pixels, face: Landmarks, vector: NDArray[np.float32], length: float) -> Descriptor:
+        return Descriptor(vector, self.descriptor_version, self._networks.score.estimate(length, pixels, face))
 
 
 def _mesh_network(store: ModelStore) -> MeshNetwork | None:

@@ -24,7 +24,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from lunaria.vision.geometry import Matrix, Pixels, crop, inverse, square_transform
+from lunaria.vision.geometry import Pixels, chain, crop, inverse, square_transform
 from lunaria.vision.head_pose import HeadPoseEstimator
 from lunaria.vision.landmarks import Landmarks
 from lunaria.vision.packs.manifest import Preprocessing
@@ -82,7 +82,7 @@ class QualityScore:
         """What the network says of the upright square from above the brows to the chin; sharp photographs: 0.71."""
         # The square is fixed in the warp, so that a photo and the warp cut from it are seen alike.
         in_warp = square_transform(_CENTRE_IN_WARP, _SIDE_IN_WARP, 0, self._side)
-        to_image = _chain(inverse(warp_transform(face.points5)), in_warp)
+        to_image = chain(inverse(warp_transform(face.points5)), in_warp)
         part = crop(pixels, to_image, self._side, border=cv2.BORDER_REPLICATE)
         tensor = as_tensor(part, self._preprocessing)[None]
         return float(next(iter(self._session.run({self._input: tensor}).values())).reshape(-1)[0])
@@ -90,8 +90,3 @@ class QualityScore:
 
 def _probability(log_odds: float) -> float:
     return float(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))))
-
-
-def _chain(second: Matrix, first: Matrix) -> Matrix:
-    """The 2x3 matrix that applies `first` and then `second`."""
-    return np.asarray(second @ np.vstack([first, [0.0, 0.0, 1.0]]), np.float64)

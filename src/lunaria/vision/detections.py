@@ -56,9 +56,13 @@ def no_detections() -> Detections:
 
 
 class DetectionNetwork(Protocol):
-    """A network that finds upright faces in one pass at one scale, in images up to `largest_side` wide and high."""
+    """A network that finds upright faces in one pass at one scale, in images up to `largest_side` wide and high.
+
+    `standing_score`: a face with at least this score stands upright; no lying one reaches it.
+    """
 
     largest_side: int
+    standing_score: float
 
     def run(self, pixels: Pixels) -> Detections:
         """Faces of an RGB image (H, W, 3), which the network sees pixel by pixel; overlapping ones are suppressed."""

@@ -44,6 +44,11 @@ def inverse(matrix: Matrix) -> Matrix:
     return np.asarray(cv2.invertAffineTransform(matrix), np.float64)
 
 
+def chain(second: Matrix, first: Matrix) -> Matrix:
+    """The 2x3 matrix that applies `first` and then `second`."""
+    return np.asarray(second @ np.vstack([first, [0.0, 0.0, 1.0]]), np.float64)
+
+
 def transform(matrix: Matrix, points: Points) -> Points:
     """Apply a 2x3 affine matrix to points (..., 2)."""
     return points @ matrix[:, :2].T + matrix[:, 2]
@@ -65,26 +70,29 @@ def crop(
     scale = float(np.sqrt(abs(np.linalg.det(to_image[:, :2]))))
     factor = int(scale / step)
     if factor >= 2:
-        pixels, to_image = _reduce(pixels, to_image, size, factor)
+        pixels, part_to_image = reduced(pixels, to_image, size, factor)
+        to_image = chain(inverse(part_to_image), to_image)
     result = cv2.warpAffine(
         pixels, to_image, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border
     )
     return np.asarray(result, np.uint8)
 
 
-def _reduce(pixels: Pixels, to_image: Matrix, size: int, factor: int) -> tuple[Pixels, Matrix]:
-    """The part of the image that a crop needs, shrunk by a whole factor, and the matrix that fits it."""
+def reduced(pixels: Pixels, to_image: Matrix, size: int, factor: int) -> tuple[Pixels, Matrix]:
+    """The part of the image that a crop needs, shrunk by a whole factor, and the 2x3 matrix from it to the image."""
+    factor = max(1, factor)
     height, width = pixels.shape[:2]
     corners = transform(to_image, np.array([[0.0, 0], [size, 0], [0, size], [size, size]]))
     left, top = np.clip(np.floor(corners.min(axis=0)) - factor, 0, [width - 1, height - 1]).astype(int)
     right, bottom = np.clip(np.ceil(corners.max(axis=0)) + factor, [left + 1, top + 1], [width, height]).astype(int)
     columns, rows = max(1, (right - left) // factor), max(1, (bottom - top) // factor)
     part = pixels[top : min(bottom, top + rows * factor), left : min(right, left + columns * factor)]
-    small = np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    small = (
+        part if factor == 1 else np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    )
     step = np.array([part.shape[1] / columns, part.shape[0] / rows])
     # The centre of a reduced pixel lies at (index + 0.5) * step - 0.5 of the full one.
-    shift = np.array([left, top]) + step / 2 - 0.5
-    return small, np.column_stack([to_image[:, :2] / step[:, None], (to_image[:, 2] - shift) / step])
+    return small, np.column_stack([np.diag(step), np.array([left, top]) + step / 2 - 0.5])
 
 
 def overlap(boxes: Points, box: Points) -> Points:

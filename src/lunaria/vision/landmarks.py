@@ -13,12 +13,24 @@ import cv2
 import numpy as np
 
 from lunaria.vision.detections import Detections
-from lunaria.vision.geometry import Pixels, Points, crop, square_transform, transform
+from lunaria.vision.geometry import (
+    Matrix,
+    Pixels,
+    Points,
+    chain,
+    crop,
+    inverse,
+    reduced,
+    square_transform,
+    transform,
+)
 from lunaria.vision.runtime import InferenceSession
 
 INPUT_SIDE = 64
 PASSES = 3
 BATCH = 32
+SURROUNDINGS = 2.2
+"""Sides of the square around the detected box in which the passes look for a face: any roll, and a moving centre."""
 
 DISAGREEMENT_LIMIT = 0.2
 SMALL_ROLL = 30.0
@@ -78,27 +90,42 @@ class LandmarkNetwork:
     def refine(self, pixels: Pixels, centres: Points, sides: Points, rolls: Points) -> tuple[Points, Points]:
         """Points (N, 68, 2) and rolls (N,) of faces in squares given by centre (N, 2), side (N,) and roll (N,)."""
         points = np.zeros((len(sides), 68, 2))
+        for start in range(0, len(sides), BATCH):
+            part = slice(start, start + BATCH)
+            points[part], rolls[part] = self._refine(pixels, centres[part], sides[part], rolls[part])
+        return points, rolls
+
+    def _refine(self, pixels: Pixels, centres: Points, sides: Points, rolls: Points) -> tuple[Points, Points]:
+        """As refine, for at most BATCH faces."""
+        surroundings = [_surroundings(pixels, centre, side) for centre, side in zip(centres, sides, strict=True)]
+        points = np.zeros((len(sides), 68, 2))
         for _ in range(PASSES):
-            points = self._one_pass(pixels, centres, sides, rolls)
+            points = self._one_pass(surroundings, centres, sides, rolls)
             rolls = np.array([roll_of(face) for face in points])
             centres = (centres + (points.min(axis=1) + points.max(axis=1)) / 2) / 2
         return points, rolls
 
-    def _one_pass(self, pixels: Pixels, centres: Points, sides: Points, rolls: Points) -> Points:
+    def _one_pass(
+        self, surroundings: list[tuple[Pixels, Matrix]], centres: Points, sides: Points, rolls: Points
+    ) -> Points:
         to_image = [
             square_transform(centre, float(side), float(roll), INPUT_SIDE)
             for centre, side, roll in zip(centres, sides, rolls, strict=True)
         ]
-        points = np.zeros((len(to_image), 68, 2))
-        for start in range(0, len(to_image), BATCH):
-            part = to_image[start : start + BATCH]
-            crops = [cv2.cvtColor(crop(pixels, matrix, INPUT_SIDE, step=2.0), cv2.COLOR_RGB2GRAY) for matrix in part]
-            tensor = np.stack(crops)[:, None].astype(np.float32) / 255
-            output = next(iter(self._session.run({self._input: tensor}).values()))
-            relative = output.reshape(len(part), 68, 2).astype(np.float64) * INPUT_SIDE
-            for index, matrix in enumerate(part):
-                points[start + index] = transform(matrix, relative[index])
-        return points
+        crops = [
+            crop(grey, chain(to_grey, matrix), INPUT_SIDE, step=2.0)
+            for (grey, to_grey), matrix in zip(surroundings, to_image, strict=True)
+        ]
+        tensor = np.stack(crops)[:, None].astype(np.float32) / 255
+        output = next(iter(self._session.run({self._input: tensor}).values()))
+        relative = output.reshape(-1, 68, 2).astype(np.float64) * INPUT_SIDE
+        return np.stack([transform(matrix, face) for matrix, face in zip(to_image, relative, strict=True)])
+
+
+def _surroundings(pixels: Pixels, centre: Points, side: float) -> tuple[Pixels, Matrix]:
+    """What all passes may see of a face, in grey and reduced once, and the matrix from the image to it."""
+    part, to_image = reduced(pixels, square_transform(centre, side * SURROUNDINGS, 0, 1), 1, int(side / INPUT_SIDE / 2))
+    return np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8), inverse(to_image)
 
 
 def five_points(points68: Points) -> Points:

@@ -20,6 +20,9 @@ OVERLAP_LIMIT = 0.3
 LARGEST_SIDE = 1920
 """A pass at 1920x1440 takes 94 ms; larger ones would let one request hold a core for long."""
 
+STANDING_SCORE = 0.91
+"""98 % of 580 upright faces of LFW score higher. 145 others, turned, scored at most 0.886 (a quarter) and 0.903 (half)."""
+
 _STRIDES = (8, 16, 32)
 _SIZE_MULTIPLE = 32
 _LARGEST_LOG_SIZE = 10
@@ -33,6 +36,7 @@ class YuNet:
         self._input = session.inputs[0]
         self._threshold = score_threshold
         self.largest_side = LARGEST_SIDE
+        self.standing_score = STANDING_SCORE
 
     def run(self, pixels: Pixels) -> Detections:
         """As DetectionNetwork."""
