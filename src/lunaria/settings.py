@@ -155,7 +155,7 @@ class Vision(Struct, frozen=True, forbid_unknown_fields=True):
     image_pixels: Annotated[int, Meta(ge=4096, description="Most pixels of one image.")] = 40_000_000
     pixel_budget: Annotated[
         int, Meta(ge=4096, description="Most pixels being decoded at one time, over all requests.")
-    ] = 80_000_000
+    ] = 40_000_000
     images_per_request: Annotated[int, Meta(ge=1, description="Most images in one request.")] = 20
 
 

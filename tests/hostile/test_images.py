@@ -19,7 +19,8 @@ from tests.servers import PHOTOS, Server, assert_envelope
 MEBIBYTE = 1024 * 1024
 LARGEST = 40_000_000
 """Pixels of one image (setting vision.image_pixels)."""
-BUDGET = 80_000_000
+BUDGET = 40_000_000
+WORKERS = 2
 """Pixels decoded at one time (setting vision.pixel_budget)."""
 UNUSABLE = {100010, 100011, 100012, 100029}
 
@@ -147,7 +148,8 @@ def test_bombs_share_one_budget(server: Server, client: httpx.Client) -> None:
         thread.join()
     assert [image["status"] for image in ended] == [1] * 8
     growth = server.memory("VmHWM") - before
-    assert growth < 2 * BUDGET * 3 + 64 * MEBIBYTE, f"{growth / MEBIBYTE:.0f} MiB"
+    # Pillow takes 4 bytes a pixel beside the 3 of the picture; decoded pictures stay while they are analysed.
+    assert growth < BUDGET * 8 + WORKERS * LARGEST * 3 + 64 * MEBIBYTE, f"{growth / MEBIBYTE:.0f} MiB"
 
 
 def test_damaged_jpegs(client: httpx.Client) -> None:

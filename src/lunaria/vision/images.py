@@ -56,7 +56,7 @@ class ImageLimits:
     max_bytes: int = 10 * 1024 * 1024
     max_side: int = 8192
     max_pixels: int = 40_000_000
-    budget_pixels: int = 80_000_000
+    budget_pixels: int = 40_000_000
 
 
 @dataclass(slots=True)
