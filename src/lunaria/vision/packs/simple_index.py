@@ -20,7 +20,7 @@ from urllib.request import url2pathname
 
 import httpx
 
-DEFAULT_INDEX = "https://pypi.org/simple"
+_DEFAULT = re.compile(r"--index-url <url>.*?\(default\s+(\S+)\)", flags=re.DOTALL)
 _SETTING = re.compile(r"^(?:(?P<section>global|download)\.|(?P<env>:env:)\.)(?P<name>[a-z-]+)=(?P<value>.*)$")
 
 
@@ -33,13 +33,24 @@ class PipSettings:
 
     def __init__(self, values: dict[str, str]) -> None:
         extra = values.get("extra-index-url", "").split()
-        self.indexes = [values.get("index-url", DEFAULT_INDEX), *extra]
+        self.indexes = [values.get("index-url") or default_index(), *extra]
         if values.get("no-index", "").lower() in ("1", "true", "yes", "on"):
             self.indexes = []
         self.folders = values.get("find-links", "").split()
         self.certificates = values.get("cert")
         self.proxy = values.get("proxy")
         self.timeout = float(values.get("default-timeout") or values.get("timeout") or 60)
+
+
+def default_index() -> str:
+    """The index that pip uses when nobody names one, as its help tells. Raises PackageIndexError."""
+    told = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--help"], capture_output=True, text=True, timeout=60, check=False
+    )
+    match = _DEFAULT.search(told.stdout)
+    if match is None:
+        raise PackageIndexError("pip does not tell its default index; set index-url in pip's configuration")
+    return match[1]
 
 
 def read_pip_settings() -> PipSettings:
