@@ -67,6 +67,7 @@ def candidates(*turns: int) -> Detections:
         ([12, 12.2, 8, 12.1], [-47, -47, 180, -48], 0),
         ([12, 7, 8, 12.1], [-88, 90, 180, -89], 3),
         ([12, 7, 8, 9], [-88, 90, 180, -89], 0),
+        ([4, 5, 7, 5], [2, 90, 180, -90], 0),
     ],
     ids=[
         "upright",
@@ -75,6 +76,7 @@ def candidates(*turns: int) -> Detections:
         "tilted",
         "found from a wrong position",
         "badly found from the right",
+        "hardly seen",
     ],
 )
 def test_the_longest_vector_tells_how_a_face_lies(lengths: list[float], rolls: list[float], expected: int) -> None:
