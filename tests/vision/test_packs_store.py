@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lunaria.vision.packs import convert as conversion
 from lunaria.vision.packs.manifest import ManifestError, Network, built_in_pack, load_pack, parse_pack
 from lunaria.vision.packs.store import (
+    KINDS,
     ModelLicenceError,
     ModelMissingError,
     ModelStore,
@@ -21,13 +22,27 @@ from lunaria.vision.packs.store import (
 )
 from lunaria.vision.runtime import OnnxRuntimeSession
 
-ROLES = {
+# Networks of others, which packages carry. Those that we train ourselves come with the product.
+PUBLISHED = {
     "face_detector",
     "face_landmarks68",
     "face_descriptor",
     "face_quality",
     "face_mesh",
     "canonical_face_mesh",
+    "face_blendshapes",
+    "face_features",
+    "face_age",
+    "face_gender",
+    "face_emotions_open",
+    "face_ethnicity_open",
+    "face_liveness_27",
+    "face_liveness_40",
+    "portrait_segmentation",
+    "body_detector_nanodet",
+    "body_detector_centernet",
+    "body_keypoints",
+    "body_features",
 }
 
 
@@ -54,11 +69,27 @@ def _custom(folder: Path, **changes: Any) -> Path:
 
 def test_the_default_pack_names_every_role_with_two_sources_or_more_where_known() -> None:
     networks = built_in_pack("default").networks
-    assert set(networks) == ROLES
-    assert all(network.sources and network.licence_notes for network in networks.values())
+    published = {role for role, network in networks.items() if network.sources[0].registry != "built-in"}
+    assert published == PUBLISHED
+    assert all(network.kind in KINDS[role] for role, network in networks.items())
+    assert all(network.licence_notes for network in networks.values())
     assert len(networks["face_detector"].sources) >= 3
-    for network in networks.values():
-        assert network.check is not None or network.kind == "constants"
+    for role in published:
+        assert networks[role].check is not None or networks[role].kind == "constants"
+    single = {"face_quality", "face_age", "face_gender", "face_liveness_27", "face_liveness_40", "body_features"}
+    for role in published - single:  # those are known at one place only
+        assert len(networks[role].sources) >= 2, role
+
+
+def test_networks_trained_on_research_data_are_marked_so() -> None:
+    """Sets that were issued for research alone: heads that we train on them are not `open`."""
+    for role, network in built_in_pack("default").networks.items():
+        if network.sources[0].registry == "built-in":
+            named = f"{network.training_data} {network.licence_notes}"
+            if any(name in named for name in ("PETA", "UTKFace", "CelebA-Spoof", "LFW", "FER2013")):
+                assert network.licence == "research", role
+            assert network.training_data, role
+            assert network.measured, role
 
 
 def test_the_similarity_scale_meets_the_promised_false_match_rates() -> None:
@@ -153,7 +184,7 @@ def test_a_role_that_nothing_asks_for_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_network_of_the_pack_is_given_out(model_store: ModelStore) -> None:
-    assert {role for role in ROLES if model_store.network(role).path.is_file()} == ROLES
+    assert all(model_store.network(role).path.is_file() for role in built_in_pack("default").networks)
     vertices = np.load(model_store.network("canonical_face_mesh").path, allow_pickle=False)
     assert vertices.shape == (468, 3)
     assert vertices.dtype == np.float32

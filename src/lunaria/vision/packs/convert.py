@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from lunaria.vision.packs.manifest import Asset, Transform
+from lunaria.vision.packs.efficientnet import feature_network
+from lunaria.vision.packs.manifest import Asset, Reader, Transform
+from lunaria.vision.packs.minifasnet import liveness_network
 from lunaria.vision.packs.mobilenet import quality_network
+from lunaria.vision.packs.tfjs.reader import graph_model
+from lunaria.vision.packs.tfjs.writer import GraphModelError
 from lunaria.vision.packs.torch_checkpoint import CheckpointError, read_checkpoint
 
 # What protobuf raises for a damaged file; the package carries no types, so it is taken from where it can be reached.
 _DecodeError: type[Exception] = importlib.import_module("google.protobuf.message").DecodeError
 
 REVISION = 1
+# Readers of PyTorch checkpoints, whose tensors a function here writes as a network.
+_CHECKPOINT_NETWORKS: dict[Reader, Callable[[Mapping[str, NDArray[Any]]], Any]] = {
+    "efficientnet-lite0": feature_network,
+    "minifasnet": liveness_network,
+    "mobilenet-v2-quality": quality_network,
+}
 MESH_VERTICES = 468
 MESH_NUMBERS_PER_VERTEX = 5  # x, y, z and two texture coordinates
 
@@ -31,21 +42,27 @@ class ConversionError(ValueError):
     """A source file is not what the manifest says."""
 
 
-def convert(data: bytes, asset: Asset) -> bytes:
-    """The bytes to store for an asset, from the bytes of its source. Raises ConversionError."""
+def convert(data: bytes, asset: Asset, beside: Mapping[str, bytes] | None = None) -> bytes:
+    """The bytes to store for an asset, from the bytes of its source and of the files beside it, by name.
+
+    Raises ConversionError.
+    """
     try:
         if asset.reader == "copy":
             return data
         if asset.reader == "canonical-face-mesh":
             return _canonical_face_mesh(data)
-        if asset.reader == "mobilenet-v2-quality":
-            return _serialize(quality_network(read_checkpoint(data)))
-        model = onnx.load_model_from_string(data)
+        if asset.reader in _CHECKPOINT_NETWORKS:
+            return _serialize(_CHECKPOINT_NETWORKS[asset.reader](read_checkpoint(data)))
+        if asset.reader == "tfjs":
+            model = graph_model(data, beside or {}, asset.outputs)
+        else:
+            model = onnx.load_model_from_string(data)
         for transform in asset.transforms:
             _TRANSFORMS[transform](model)
         onnx.checker.check_model(model)
         return _serialize(model)
-    except (CheckpointError, _DecodeError, onnx.checker.ValidationError) as error:
+    except (CheckpointError, GraphModelError, _DecodeError, onnx.checker.ValidationError) as error:
         raise ConversionError(f"{asset.file}: {error}") from error
     except KeyError as error:
         raise ConversionError(f"{asset.file}: the source lacks {error}") from error

