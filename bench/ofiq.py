@@ -2,7 +2,10 @@
 
 Of its measures those of pixels run without the networks that have to be downloaded: they are given our 68 landmarks in
 the places of its 98 from which they read, and the region inside them in place of its mask of occlusions. What differs
-then is the frame (OFIQ's has 1.8 times as many pixels) and the pixels of the region; not the formulas.
+then is the frame (OFIQ's has 1.8 times as many pixels a side) and the pixels of the region; not the formulas. On 100
+photographs of LFW with ofiqpy 0.2.2 the correlation is 0.999 for under-exposure and dynamic range, 0.998 for natural
+colour, 0.990 for over-exposure and 0.985 for the uniformity of the light; the median difference is 0.003 of full scale
+or less, and 0.017 for the last. On photographs spoilt in light and colour (60) it is 0.986 or more.
 """
 
 import importlib

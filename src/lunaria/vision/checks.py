@@ -11,8 +11,8 @@ is ours). Partly: background_uniformity, OFIQ's formula with a segmentation in p
 tones vary without edges. Not followed: blurriness_quality, for which OFIQ has a random forest in a separate file;
 eye_distance, which OFIQ divides by the cosine of the yaw; illumination_quality and specularity_quality, which it does
 not have. Sizes and positions of the head are ratios of the picture as in ISO/IEC 19794-5, not OFIQ's sigmoids of them.
-The frame is the warp, which has 0.55 of the pixels of OFIQ's aligned face. The estimators say how each is computed and
-how well it works.
+The frame is the warp, which has 0.55 as many pixels a side as OFIQ's aligned face. The estimators say how each is
+computed and how well it works.
 """
 
 from __future__ import annotations

@@ -9,6 +9,17 @@ Uniformity is the smaller of two: OFIQ's, which is the mean Scharr gradient x of
 1.9 * (1 - logistic((x - 10) / 100)) and cut at 1; and 1 / (1 + (s / 0.15)^2) with s the standard deviation of the grey
 values 0..1, as a background that is half dark and half light, or out of focus, has hardly a gradient. OFIQ has face
 parsing where this has the segmentation.
+
+The persons of 100 photographs of LFW, cut out with the same network and put before made backgrounds
+(`bench.portraits`): median uniformity, and without the network, and the share that passes the limit of 0.5 with it.
+
+- black 1.00, 0.90, 0.94; white 0.98, 0.78, 0.92; grey with faint noise 0.87, 0.82, 0.96; shaded by 40 levels 0.93,
+  0.85, 0.95;
+- stripes of +-8 levels 0.78, 0.74, 0.96; of +-40 levels 0.29, 0.29, 0.01; of +-100 levels 0.04, 0.05, 0;
+- the photograph of somebody else, often out of focus: 0.43, 0.38, 0.40.
+
+Of 250 photographs of LFW as they are 0.55 pass. A warp whose photo ended near the face is black there, and that
+counts as background.
 """
 
 from __future__ import annotations
