@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from lunaria.vision.detections import DetectionNetwork, Detections, no_detections
-from lunaria.vision.geometry import Pixels, Points, crop, overlap, square_transform, suppress_overlaps
+from lunaria.vision.geometry import Pixels, Points, crop, overlap, resized, square_transform, suppress_overlaps
 
 MERGED_OVERLAP = 0.4
 
@@ -120,7 +120,7 @@ class FaceDetector:
         small = pixels
         for side in sides:
             # From the size before, not from the image: a large one is gone through only once.
-            small = _resized(small, side)
+            small = resized(small, side)
             parts.append(self._network.run(small).moved(max(pixels.shape[:2]) / side, np.zeros(2)))
         return self._merge(parts)
 
@@ -132,7 +132,7 @@ class FaceDetector:
         """Faces that are turned clockwise by 90, 180 or 270 degrees."""
         long_side = max(pixels.shape[:2])
         sides = self._sides(long_side)
-        small = _resized(pixels, sides[0])
+        small = resized(pixels, sides[0])
         found = self._at_sides(_turned_pixels(small, degrees), sides)
         return _turn_back(found, degrees, (small.shape[1], small.shape[0])).moved(long_side / sides[0], np.zeros(2))
 
@@ -214,22 +214,3 @@ def _matching(found: Detections, box: Points, least: float = BOX_OVERLAP) -> Det
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     inside = ((centres >= box[:2]) & (centres <= box[2:])).all(axis=1)
     return found.take(np.flatnonzero(inside & (overlap(found.boxes, box) >= least)))
-
-
-def _resized(pixels: Pixels, side: int) -> Pixels:
-    """The image with this long side.
-
-    Halved while that is possible and then resampled with less than two pixels to one: of the averaging of whole blocks
-    only that of two by two is fast, and averaging by fractions takes 8 ms for 2 megapixels. An odd last row or column
-    is dropped.
-    """
-    height, width = pixels.shape[:2]
-    scale = side / max(height, width)
-    if scale == 1:
-        return pixels
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    while min(pixels.shape[0] // size[1], pixels.shape[1] // size[0]) >= 2:
-        rows, columns = pixels.shape[0] // 2, pixels.shape[1] // 2
-        even = pixels[: 2 * rows, : 2 * columns]
-        pixels = np.asarray(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), np.uint8)

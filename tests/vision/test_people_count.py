@@ -1,0 +1,120 @@
+"""Counting people: tiles, doubles, faces without a body."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lunaria.vision.body_networks import BodyDetections, CenterNet, NanoDet, no_bodies
+from lunaria.vision.detections import Detections
+from lunaria.vision.images import Decoder
+from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.people_count import COUNT_THRESHOLD, PeopleCounter, merge_people, tile_starts
+from lunaria.vision.runtime import open_session
+
+
+class SeesBlocks:
+    """A network that finds each block of one brightness in the image, unless it is shown shrunk."""
+
+    side = 200
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def find(self, pixels: NDArray[np.uint8]) -> BodyDetections:
+        self.runs += 1
+        if max(pixels.shape[:2]) > self.side:
+            return no_bodies()
+        boxes = []
+        for brightness in np.unique(pixels[pixels > 0]):
+            rows, columns = np.nonzero(pixels[:, :, 0] == brightness)
+            boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        return BodyDetections(np.array(boxes, np.float64).reshape(-1, 4), np.full(len(boxes), 0.5))
+
+
+class SeesFaces:
+    def __init__(self, *faces: tuple[list[float], float]) -> None:
+        self._faces = faces
+
+    def detect(self, pixels: NDArray[np.uint8]) -> Detections:
+        count = len(self._faces)
+        boxes = np.array([box for box, _ in self._faces], np.float64).reshape(count, 4)
+        scores = np.array([score for _, score in self._faces])
+        return Detections(boxes, scores, np.zeros((count, 5, 2)), np.zeros(count, np.int64))
+
+
+def scene() -> NDArray[np.uint8]:
+    """Three people of 30x60; the first lies in two tiles, and other tiles cut it."""
+    pixels = np.zeros((300, 420, 3), np.uint8)
+    for brightness, (left, top) in ((50, (140, 110)), (100, (10, 20)), (150, (380, 230))):
+        pixels[top : top + 60, left : left + 30] = brightness
+    return pixels
+
+
+@pytest.mark.parametrize("length", [1, 199, 200, 201, 340, 400, 1280])
+def test_tiles_cover_everything_and_overlap(length: int) -> None:
+    starts = tile_starts(length, 200)
+    assert starts[0] == 0
+    assert starts[-1] == max(0, length - 200)
+    assert all(second - first <= 160 for first, second in pairwise(starts))
+
+
+def test_everybody_is_counted_once_with_the_head_at_the_top() -> None:
+    heads = PeopleCounter([SeesBlocks()]).count(scene())
+    assert sorted(heads.tolist()) == [[25, 26], [155, 116], [395, 236]]
+
+
+def test_half_a_person_at_the_edge_of_a_tile_is_no_person() -> None:
+    pixels = np.zeros((200, 360, 3), np.uint8)
+    pixels[50:150, 150:180] = 99  # all of it is in both tiles: 0..200 and 160..360 cut it at 160
+    assert len(PeopleCounter([SeesBlocks()]).count(pixels)) == 1
+
+
+def test_the_work_is_bounded() -> None:
+    network = SeesBlocks()
+    network.side = 416
+    assert PeopleCounter([network]).count(np.zeros((6000, 6000, 3), np.uint8)).shape == (0, 2)
+    assert network.runs == 17
+
+
+def test_what_one_of_two_networks_sees_weakly_does_not_count() -> None:
+    class Weak(SeesBlocks):
+        def find(self, pixels: NDArray[np.uint8]) -> BodyDetections:
+            found = super().find(pixels)
+            return BodyDetections(found.boxes, found.scores * COUNT_THRESHOLD)
+
+    class Blind(SeesBlocks):
+        def find(self, pixels: NDArray[np.uint8]) -> BodyDetections:
+            return no_bodies()
+
+    assert len(PeopleCounter([SeesBlocks(), Blind()]).count(scene())) == 3
+    assert len(PeopleCounter([Weak(), Blind()]).count(scene())) == 0
+
+
+def test_a_face_counts_where_no_body_holds_it() -> None:
+    held, alone, doubtful = [145.0, 112, 165, 130], [250.0, 40, 270, 60], [300.0, 40, 320, 60]
+    faces = cast(Any, SeesFaces((held, 0.95), (alone, 0.95), (doubtful, 0.7)))
+    heads = PeopleCounter([SeesBlocks()], faces).count(scene())
+    assert len(heads) == 4
+    assert heads[-1].tolist() == [260, 50]
+
+
+def test_merging_keeps_the_better_of_two_boxes_of_a_person() -> None:
+    boxes = np.array([[0.0, 0, 100, 200], [0, 0, 100, 150], [10, 10, 40, 60], [70, 0, 170, 200]])
+    assert merge_people(BodyDetections(boxes, np.array([0.5, 0.9, 0.8, 0.4]))).scores.tolist() == [0.9, 0.4]
+
+
+def test_photographs_of_one_person(model_store: ModelStore, photos: Path) -> None:
+    networks = [
+        NanoDet(open_session(model_store.network("body_detector_nanodet").path)),
+        CenterNet(open_session(model_store.network("body_detector_centernet").path)),
+    ]
+    pixels = Decoder().decode((photos / "astronaut.png").read_bytes()).pixels
+    heads = PeopleCounter(networks).count(pixels)
+    assert len(heads) == 1
+    assert np.abs(heads[0] - [220, 100]).max() < 80
