@@ -22,8 +22,8 @@ test: $(STAMPS)/test check
 	$(BIN)/pytest $(PYTEST)
 
 check: $(STAMPS)/test
-	$(BIN)/ruff check src tests bench
-	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench training
+	$(BIN)/ruff format --check src tests bench training
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

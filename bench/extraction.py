@@ -19,7 +19,7 @@ import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -55,7 +55,8 @@ def serve(describe):
 
 LUNARIA = """
 from pathlib import Path
-from lunaria.vision.analysis import Analyzer, Plan
+from lunaria.vision.analysis import Analyzer
+from lunaria.vision.plan import Plan
 from lunaria.vision.images import Decoder
 from lunaria.vision.packs.store import ModelStore
 
@@ -81,18 +82,24 @@ class Measured:
 
 
 class Worker:
-    """A process that describes the same photographs as often as it is told."""
+    """A process that describes the same photographs as often as it is told; `task` is how they are named to it."""
 
-    def __init__(self, python: str, code: str, photographs: list[Path], *arguments: str) -> None:
+    def __init__(self, command: list[str], task: object) -> None:
         self._process = subprocess.Popen(
-            [python, "-W", "ignore", "-c", WORKER + code, *arguments],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **ONE_THREAD},
         )
-        self._tell(json.dumps([str(file) for file in photographs]))
+        self._tell(json.dumps(task))
         self._rounds: list[dict[str, Any]] = []
+
+    @classmethod
+    def in_python(cls, python: str, code: str, photographs: list[Path], *arguments: str) -> Self:
+        """One that runs WORKER and this code."""
+        command = [python, "-W", "ignore", "-c", WORKER + code, *arguments]
+        return cls(command, [str(file) for file in photographs])
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -104,7 +111,7 @@ class Worker:
         self._tell("go")
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("bench.extraction: a worker ended; see above")
+            raise SystemExit("a worker ended; see above")
         self._rounds.append(json.loads(line))
 
     def result(self) -> Measured:
@@ -193,7 +200,10 @@ def main() -> None:
 
 
 def compare(peer: str, models: Path, paths: list[Path], rounds: int, name: str) -> tuple[Measured, Measured]:
-    workers = [Worker(sys.executable, LUNARIA, paths, str(models)), Worker(peer, FACE_RECOGNITION, paths)]
+    workers = [
+        Worker.in_python(sys.executable, LUNARIA, paths, str(models)),
+        Worker.in_python(peer, FACE_RECOGNITION, paths),
+    ]
     try:
         for number in range(rounds):
             for worker in workers:

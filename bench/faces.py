@@ -8,19 +8,25 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.report import progress
-from lunaria.vision.analysis import Analyzer, Plan
+from lunaria.vision.analysis import Analyzer
 from lunaria.vision.descriptor_coding import HEADER_SIZE, DescriptorCoding
 from lunaria.vision.images import Decoder, Image
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.plan import Plan
 
 REPOSITORY = Path(__file__).parents[1]
+
+Found = TypeVar("Found")
+Seen = TypeVar("Seen", covariant=True)
+Picture = TypeVar("Picture")
+Shown = TypeVar("Shown", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +37,16 @@ class Face:
     vector: NDArray[np.float32]
 
 
-class Source(Protocol):
-    """Finds the face that a photograph is about, with its descriptor. Thread-safe."""
+class Finder(Protocol[Shown, Seen]):
+    """Finds the face that a photograph is about. Thread-safe."""
+
+    def face(self, data: Shown) -> Seen | None: ...
+
+
+class Source(Finder[bytes, Face], Protocol):
+    """Finds it with its descriptor."""
 
     name: str
-
-    def face(self, data: bytes) -> Face | None: ...
 
 
 def models_folder(given: Path | None = None) -> Path:
@@ -45,13 +55,15 @@ def models_folder(given: Path | None = None) -> Path:
     return given or (Path(named) if named else REPOSITORY / "data" / "models")
 
 
-def central(faces: Sequence[Face], width: float, height: float) -> Face | None:
-    """Of several faces the one nearest to the middle of the photograph: in this data set the person that is named."""
+def central(faces: Sequence[Found], boxes: Sequence[NDArray[np.float64]], width: float, height: float) -> Found | None:
+    """Of several faces the one nearest to the middle of the photograph: in this data set the person that is named.
 
-    def distance(face: Face) -> float:
-        return float(np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - np.array([width, height]) / 2))
-
-    return min(faces, key=distance, default=None)
+    `boxes`: x1, y1, x2, y2 of each.
+    """
+    if not faces:
+        return None
+    away = [float(np.linalg.norm((box[:2] + box[2:]) / 2 - np.array([width, height]) / 2)) for box in boxes]
+    return faces[int(np.argmin(away))]
 
 
 class InProcess:
@@ -78,7 +90,7 @@ class InProcess:
             for found in self.analyzer.analyze(image(pixels), Plan(descriptor=True))
             if found.descriptor is not None
         ]
-        return central(faces, pixels.shape[1], pixels.shape[0])
+        return central(faces, [face.box for face in faces], pixels.shape[1], pixels.shape[0])
 
 
 def image(pixels: NDArray[np.uint8]) -> Image:
@@ -110,18 +122,18 @@ class OverHttp:
             version, dimension = int.from_bytes(descriptor[4:8], "little"), len(descriptor) - HEADER_SIZE
             faces.append(Face(box, DescriptorCoding({version: dimension}).decode(descriptor)[0]))
         height, width = self._decoder.decode(data).pixels.shape[:2]
-        return central(faces, width, height)
+        return central(faces, [face.box for face in faces], width, height)
 
 
 def faces_of(
-    source: Source, photographs: Iterable[tuple[str, bytes]], count: int, workers: int
-) -> dict[str, Face | None]:
+    source: Finder[Picture, Found], photographs: Iterable[tuple[str, Picture]], count: int, workers: int
+) -> dict[str, Found | None]:
     """The face of every named photograph, several at a time, with progress."""
-    done: dict[str, Face | None] = {}
+    done: dict[str, Found | None] = {}
     waiting = threading.Semaphore(workers * 4)
     with ThreadPoolExecutor(workers) as pool:
 
-        def work(name: str, data: bytes) -> None:
+        def work(name: str, data: Picture) -> None:
             try:
                 done[name] = source.face(data)
             finally:

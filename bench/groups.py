@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunaria.evaluation.detection import Matched, average_precision, landmark_error, match, recall_and_precision
-from lunaria.vision.analysis import Analyzer, Plan
+from lunaria.vision.analysis import Analyzer
 from lunaria.vision.images import Decoder
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.plan import Plan
 
 SEARCHED = 0.3
 """Lowest score of detections that enter the average precision."""

@@ -21,17 +21,20 @@ from bench.degradations import DEGRADATIONS, bulged
 from bench.faces import models_folder
 from bench.ofiq import compare
 from bench.report import progress, table
-from lunaria.vision.analysis import Analyzer, FaceFinding, Plan
+from lunaria.evaluation.classification import area_under_curve
+from lunaria.vision.analysis import Analyzer
 from lunaria.vision.checks import BY_NAME, Bounds
 from lunaria.vision.estimators.portrait import PortraitEstimator
 from lunaria.vision.estimators.portrait_distortion import RadialDistortion
 from lunaria.vision.estimators.portrait_segmentation import PortraitSegmentation
 from lunaria.vision.estimators.quality import QualityEstimator
+from lunaria.vision.findings import FaceFinding
 from lunaria.vision.geometry import Pixels
 from lunaria.vision.head_pose import HeadPoseEstimator, MeshNetwork
 from lunaria.vision.images import Decoder, Image
 from lunaria.vision.landmarks import Landmarks, roll_of
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.plan import Plan
 from lunaria.vision.runtime import open_session
 from lunaria.vision.views import FaceViews, SharedNetworks
 
@@ -121,11 +124,6 @@ def photographs(measures: Measures, folder: Path, half: int, persons: int) -> li
     return found
 
 
-def auc(good: NDArray[np.float64], bad: NDArray[np.float64]) -> float:
-    """How often a good photograph has the higher value; ties count half."""
-    return float((good[:, None] > bad).mean() + 0.5 * (good[:, None] == bad).mean())
-
-
 def spearman(values: NDArray[np.float64]) -> float:
     """Mean rank correlation of rows of values (N, steps) with their order; ties share their rank."""
     steps = np.arange(values.shape[1])
@@ -163,7 +161,7 @@ def _degradations(measures: Measures, faces: Sequence[tuple[Pixels, Landmarks]],
             bad = np.array([values.get(kind.measure, np.nan) for values in cache[key]])
             columns.append(bad)
             seen_bad = bad[~np.isnan(bad)]
-            figure = auc(good[~np.isnan(good)], seen_bad)
+            figure = area_under_curve(good[~np.isnan(good)], seen_bad) if len(seen_bad) else float("nan")
             cells.append(f"{strength:g}: {figure:.3f}, {_passes(kind.measure, bad):.2f}")
         whole = np.stack(columns, axis=1)
         rank = spearman(whole[~np.isnan(whole).any(axis=1)])
@@ -192,7 +190,7 @@ def _distortion(measures: Measures, faces: Sequence[tuple[Pixels, Landmarks]]) -
                 f"{strength:g}",
                 str(len(found)),
                 f"{np.median(found):.3f}",
-                f"{auc(good, found):.3f}",
+                f"{area_under_curve(good, found):.3f}",
                 f"{np.mean(free):.2f}",
             ]
         )

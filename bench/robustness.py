@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bench.faces import Face, InProcess, image
 from bench.report import progress
-from lunaria.vision.analysis import ImageType, Plan
 from lunaria.vision.images import encode_jpeg
+from lunaria.vision.plan import ImageType, Plan
 
 Pixels = NDArray[np.uint8]
 

@@ -22,11 +22,14 @@ from lunaria.blobs.routes import ImageRoutes, ObjectRoutes, SampleRoutes
 from lunaria.blobs.service import BlobsService
 from lunaria.blobs.store import BlobsStore
 from lunaria.documents.routes import DocumentRoutes
-from lunaria.estimation.catalogue import MISSING, sources
+from lunaria.estimation.catalogue import Catalogue
+from lunaria.estimation.decisions import Decisions
 from lunaria.estimation.detector import DetectorService
 from lunaria.estimation.examination import Examiner
 from lunaria.estimation.extractor import ExtractorService
 from lunaria.estimation.inputs import ImageInputs
+from lunaria.estimation.iso import IsoService
+from lunaria.estimation.liveness import LivenessService
 from lunaria.estimation.routes import EstimationRoutes, ExtractorRoutes
 from lunaria.estimation.sdk import SdkService
 from lunaria.faces.attributes_store import FaceAttributesStore
@@ -114,7 +117,12 @@ class Platform:
         self.inputs = ImageInputs(
             self.blobs, self.outbound, max_images=limits.images_per_request, max_bytes=limits.image_bytes
         )
-        self.examiner = Examiner(self.analyzer, self.decoder, self.coding, self.vision, self.links)
+        estimation = settings.estimation
+        decisions = Decisions(estimation.liveness_threshold, estimation.liveness_quality, estimation.deepfake_threshold)
+        bodies_too = DescriptorCoding(self.analyzer.descriptor_dimensions)
+        self.examiner = Examiner(self.analyzer, self.decoder, bodies_too, self.vision, self.links, decisions)
+        self.catalogue = Catalogue(self.models)
+        self._loading: asyncio.Task[None] | None = None
         self.matching = MatchingService(
             self.index,
             matching_store,
@@ -135,7 +143,7 @@ class Platform:
         self.system = SystemService(
             version("lunaria"),
             {"database": self.database.ping, "blob store": self.blob_store.ping},
-            lambda: features(sources(self.models), MISSING),
+            lambda: features(self.catalogue.sources, self.catalogue.missing),
         )
 
     def operations(self) -> list[Operation]:
@@ -146,8 +154,15 @@ class Platform:
             SampleRoutes(self.blobs),
             ImageRoutes(self.blobs),
             ObjectRoutes(self.blobs),
-            EstimationRoutes(self.inputs, SdkService(self.examiner), DetectorService(self.examiner, self.blobs)),
-            ExtractorRoutes(ExtractorService(self.examiner, self.blobs, self.attributes)),
+            EstimationRoutes(
+                self.inputs,
+                self.catalogue,
+                SdkService(self.examiner),
+                IsoService(self.examiner),
+                DetectorService(self.examiner, self.blobs),
+                LivenessService(self.examiner),
+            ),
+            ExtractorRoutes(ExtractorService(self.examiner, self.blobs, self.attributes, self.catalogue)),
             AttributeRoutes(self.attributes),
             FaceRoutes(self.faces),
             ListRoutes(self.lists),
@@ -176,10 +191,26 @@ class Platform:
         await self.index.catch_up()
         for work in self.background:
             work.start()
+        self._tell_licences()
+        if self.settings.models.preload:
+            self._loading = asyncio.create_task(asyncio.to_thread(self.analyzer.load_all))
+
+    def _tell_licences(self) -> None:
+        """Which estimates rest on weights or data that were issued for research, and which are left out for it."""
+        research = sorted(name for name, source in self.catalogue.sources.items() if source.licence == "research")
+        if research:
+            log.info(
+                "some estimates rest on data for research only; LUNARIA_MODELS_LICENCE=open leaves them out",
+                estimates=research,
+            )
+        if self.catalogue.missing:
+            log.info("estimates that are turned off", estimates=sorted(self.catalogue.missing))
 
     async def stop(self) -> None:
         for work in self.background:
             await work.stop()
+        if self._loading is not None:
+            await self._loading
         for pool in (self.hashing, self.vision, self.searching):
             pool.close()
         await self.outbound.close()

@@ -135,6 +135,12 @@ class Models(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["all", "open"],
         Meta(description="`open` leaves out networks whose weights or data are for research only."),
     ] = "all"
+    preload: Annotated[
+        bool,
+        Meta(
+            description="Whether the networks of all estimates are loaded right after the start, in the background. Otherwise each is loaded when it is first asked for, which saves the memory of those that never are."
+        ),
+    ] = True
     backend: Annotated[
         Literal["auto", "openvino", "onnxruntime"],
         Meta(description="What runs the networks. `auto`: OpenVINO on x86-64, else ONNX Runtime."),
@@ -157,6 +163,18 @@ class Vision(Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=4096, description="Most pixels being decoded at one time, over all requests.")
     ] = 40_000_000
     images_per_request: Annotated[int, Meta(ge=1, description="Most images in one request.")] = 20
+
+
+class Estimation(Struct, frozen=True, forbid_unknown_fields=True):
+    liveness_threshold: Annotated[
+        float, Meta(ge=0, le=1, description="Score from which on a face counts as that of a live person.")
+    ] = 0.5
+    liveness_quality: Annotated[
+        float, Meta(ge=0, le=1, description="Quality below which the liveness of a face counts as unknown.")
+    ] = 0.5
+    deepfake_threshold: Annotated[
+        float, Meta(ge=0, le=1, description="Score from which on a face counts as no deepfake.")
+    ] = 0.5
 
 
 class Matching(Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,6 +236,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     blobs: Blobs = field(default_factory=Blobs)
     models: Models = field(default_factory=Models)
     vision: Vision = field(default_factory=Vision)
+    estimation: Estimation = field(default_factory=Estimation)
     matching: Matching = field(default_factory=Matching)
     attributes: Attributes = field(default_factory=Attributes)
     outbound: Outbound = field(default_factory=Outbound)

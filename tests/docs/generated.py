@@ -9,6 +9,9 @@ import typer.main
 
 from lunaria.cli import main
 from lunaria.documents.pages import describe_settings
+from lunaria.estimation.catalogue import ESTIMATES, Catalogue
+from lunaria.vision.packs.manifest import built_in_pack
+from lunaria.vision.packs.store import ModelStore
 
 DOCS = Path(__file__).parents[2] / "docs"
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
@@ -74,7 +77,39 @@ def decisions_table() -> str:
     return "\n".join(lines)
 
 
+def networks_table() -> str:
+    """Every network of the default pack by its role."""
+    lines = ["| role | file | network | source | licence | mark |", "| --- | --- | --- | --- | --- | --- |"]
+    for role, network in built_in_pack("default").networks.items():
+        first = network.sources[0]
+        source = "Lunaria" if first.registry == "built-in" else f"{_REGISTRIES[first.registry]} `{first.package}`"
+        cells = (
+            *(f"`{role}`", f"`{network.file}`", network.title, f"{source} {first.version}".strip()),
+            *(network.licence_notes, network.licence),
+        )
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+_REGISTRIES = {"pypi-wheel": "PyPI", "pypi-sdist": "PyPI", "npm": "npm"}
+
+
+def estimates_table() -> str:
+    """Every estimate, and what serves with each licence setting."""
+    lines = ["| estimate | by default | with `LUNARIA_MODELS_LICENCE=open` |", "| --- | --- | --- |"]
+    folder = Path("models")
+    everything, open_ones = Catalogue(ModelStore(folder)), Catalogue(ModelStore(folder, "open"))
+    for name in ESTIMATES:
+        default, open_one = everything.sources[name], open_ones.sources.get(name)
+        mark = " (research)" if default.licence == "research" else ""
+        other = "refused" if open_one is None else "the same" if open_one == default else open_one.network
+        lines.append(f"| `{name}` | {default.network}{mark} | {other} |")
+    return "\n".join(lines)
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "networks": networks_table,
+    "estimates": estimates_table,
     "settings": settings_table,
     "commands": commands_table,
     "decisions": decisions_table,

@@ -1,9 +1,18 @@
-"""Filters by the angles of the head, at their limits."""
+"""Filters by the angles of the head, at their limits, and by states."""
 
 import pytest
+from msgspec import UNSET
 
-from lunaria.estimation.estimates import FilterReason
-from lunaria.estimation.filters import AngleLimits
+from lunaria.estimation.estimates import (
+    Deepfake,
+    FaceAttributes,
+    FaceOcclusion,
+    FilterReason,
+    Liveness,
+    LivenessScores,
+    Mask,
+)
+from lunaria.estimation.filters import AngleLimits, WantedStates
 from lunaria.vision.head_pose import HeadPose
 
 POSE = HeadPose(pitch=-10.0, roll=0.0, yaw=30.0)
@@ -39,3 +48,29 @@ def test_reasons_tell_value_and_limit() -> None:
 
 def test_unknown_pose_does_not_pass() -> None:
     assert AngleLimits(yaw=179).reasons(None) == [FilterReason("yaw_threshold", None, 179)]
+
+
+def _face(mask: str = "", liveness: str = "", deepfake: str = "") -> FaceAttributes:
+    occlusion = FaceOcclusion("clear", {"clear": 1.0})
+    return FaceAttributes(
+        mask=Mask(mask, {mask: 1.0}, occlusion) if mask else UNSET,  # type: ignore[arg-type, dict-item]
+        liveness=Liveness(liveness, LivenessScores(1, 1)) if liveness else UNSET,  # type: ignore[arg-type]
+        deepfake=Deepfake(deepfake, 1.0) if deepfake else UNSET,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "face", "reasons"),
+    [
+        (WantedStates(mask=[2, 3]), _face(mask="missing"), [("mask_states", "missing", ["medical_mask", "occluded"])]),
+        (WantedStates(mask=[2, 3]), _face(mask="occluded"), []),
+        (WantedStates(liveness=[1]), _face(liveness="unknown"), [("liveness_states", "unknown", ["real"])]),
+        (WantedStates(liveness=[0, 1, 2]), _face(liveness="unknown"), []),
+        (WantedStates(deepfake=[1, 1]), _face(deepfake="fake"), [("deepfake_states", "fake", ["real"])]),
+        (WantedStates(mask=[1], liveness=[0], deepfake=[0]), _face(), []),
+        (WantedStates(), _face("missing", "spoof", "fake"), []),
+    ],
+)
+def test_states(wanted: WantedStates, face: FaceAttributes, reasons: list[tuple[str, str, list[str]]]) -> None:
+    found = [(reason.filter_name, reason.object_value, reason.threshold_value) for reason in wanted.reasons(face)]
+    assert found == reasons

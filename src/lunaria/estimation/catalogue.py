@@ -6,53 +6,71 @@ from types import MappingProxyType
 from lunaria.http.errors import ApiError
 from lunaria.system.schemas import EstimationSource
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.runtime import readable
 
-AVAILABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+Roles = tuple[str, ...]
+
+_EYES: Roles = ("face_mesh", "face_blendshapes")
+_EYES_AND_GLASSES: Roles = (*_EYES, "body_features", "face_glasses")
+"""Sunglasses hide eyes; where nothing tells glasses, no eye counts as hidden by them."""
+_OPEN_CHECKS: Roles = (*_EYES, "portrait_segmentation", "body_keypoints")
+_ALL_CHECKS: Roles = (*_OPEN_CHECKS, "face_features", "face_mask", "body_features", "face_glasses", "face_headwear")
+"""The checks of masks, glasses and headwear are left out where nothing tells these."""
+
+ESTIMATES: Mapping[str, tuple[Roles, ...]] = MappingProxyType(
     {
-        "face_detection": ("face_detector",),
-        "face_landmarks5": ("face_landmarks68",),
-        "face_landmarks68": ("face_landmarks68",),
-        "face_descriptor": ("face_landmarks68", "face_descriptor"),
-        "head_pose": ("face_mesh",),
+        "face_detection": (("face_detector",),),
+        "face_landmarks5": (("face_landmarks68",),),
+        "face_landmarks68": (("face_landmarks68",),),
+        "face_descriptor": (("face_landmarks68", "face_descriptor"),),
+        "head_pose": (("face_mesh",), ("face_landmarks68",)),
+        "emotions": (("face_emotions",), ("face_emotions_open",)),
+        "mask": (("face_features", "face_mask"),),
+        "glasses": (("body_features", "face_glasses"),),
+        "liveness": (("face_liveness_27", "face_liveness_40"),),
+        "deepfake": (("face_deepfake",),),
+        "quality": (("face_landmarks68",),),
+        "gaze": (_EYES_AND_GLASSES, _EYES),
+        "eyes_attributes": (_EYES_AND_GLASSES, _EYES),
+        "mouth_attributes": (("face_mesh", "face_blendshapes", "face_features", "face_mask"),),
+        "basic_attributes": (
+            ("face_features", "face_age", "face_gender", "face_ethnicity"),
+            ("face_features", "face_age", "face_gender", "face_ethnicity_open"),
+        ),
+        "face_quality": (_ALL_CHECKS, _OPEN_CHECKS),
+        "iso": (_ALL_CHECKS, _OPEN_CHECKS),
+        "body_detection": (("body_detector_nanodet", "body_detector_centernet"),),
+        "body_descriptor": (("body_features", "body_descriptor"),),
+        "body_attributes": (("body_features", "body_attributes", "clothing_colors"),),
+        "people_count": (("body_detector_nanodet", "body_detector_centernet"),),
     }
 )
-"""Estimates by name, with the roles of the networks that they run on."""
-
-MISSING = frozenset(
-    {
-        "emotions",
-        "mask",
-        "glasses",
-        "liveness",
-        "deepfake",
-        "quality",
-        "gaze",
-        "eyes_attributes",
-        "mouth_attributes",
-        "face_quality",
-        "iso",
-        "basic_attributes",
-        "body_detection",
-        "body_descriptor",
-        "body_attributes",
-        "people_count",
-    }
-)
-"""Estimates that the API names and that this server has no network for."""
+"""Every estimate by name, with the roles of the networks that it runs on; the first set that is allowed serves."""
 
 
-def refuse_missing(wanted: Iterable[str]) -> None:
-    """Raise 403/11044 naming the first of the wanted estimates that cannot be made."""
-    for name in wanted:
-        if name in MISSING:
-            raise ApiError(11044, name)
+class Catalogue:
+    """What the networks of a store allow on this machine.
 
+    With the licence "open", some estimates have another source or none; without OpenVINO, what rests on networks that
+    only it reads is missing.
+    """
 
-def sources(store: ModelStore) -> dict[str, EstimationSource]:
-    """What every available estimate is computed with."""
-    made = {}
-    for name, roles in AVAILABLE.items():
-        networks = [store.spec(role) for role in roles]
-        licence = "research" if any(network.licence == "research" for network in networks) else "open"
-        made[name] = EstimationSource(", ".join(network.title for network in networks), licence)
-    return made
+    def __init__(self, store: ModelStore) -> None:
+        self.sources: dict[str, EstimationSource] = {}
+
+        def serves(role: str) -> bool:
+            return store.allows(role) and readable(store.spec(role).file)
+
+        for name, alternatives in ESTIMATES.items():
+            roles = next((roles for roles in alternatives if all(map(serves, roles))), None)
+            if roles is not None:
+                networks = [store.spec(role) for role in roles]
+                licence = "research" if any(network.licence == "research" for network in networks) else "open"
+                self.sources[name] = EstimationSource(", ".join(network.title for network in networks), licence)
+        self.missing = ESTIMATES.keys() - self.sources.keys()
+
+    def refuse_missing(self, wanted: Iterable[str]) -> None:
+        """Raise 403/11044 naming the first of the wanted estimates that cannot be made."""
+        for name in wanted:
+            if name in self.missing:
+                raise ApiError(11044, name)

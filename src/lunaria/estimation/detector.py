@@ -17,7 +17,8 @@ from lunaria.estimation.schemas import (
     FilteredFaces,
     SampledPerson,
 )
-from lunaria.vision.analysis import ImageType, MultifacePolicy, Plan
+from lunaria.vision.checks import chosen
+from lunaria.vision.plan import ImageType, MultifacePolicy, Plan
 
 
 class DetectorService:
@@ -28,16 +29,16 @@ class DetectorService:
     async def detect(self, owner: UUID, images: Sequence[InputImage], query: DetectorQuery) -> DetectorResult:
         """Find the faces and store a sample of each that passes the filters, all in one transaction."""
         examined = await self._examiner.examine(images, _order(query))
-        warps = [face.warp for image in examined for face in image.accepted if face.warp is not None]
+        warps = [face.warp for image in examined for face in image.faces if face.warp is not None]
         samples = iter(await self._blobs.save_face_samples(owner, warps))
         return DetectorResult([self._image(image, samples) for image in examined])
 
     def _image(self, image: ExaminedImage, samples: Iterator[UUID]) -> DetectorImage:
         found = [
             SampledPerson(FaceSample(sample_id, f"/6/samples/faces/{sample_id}", face.detection))
-            for face, sample_id in zip(image.accepted, samples, strict=False)
+            for face, sample_id in zip(image.faces, samples, strict=False)
         ]
-        filtered = [FilteredFace(face.detection, face.reasons) for face in image.filtered]
+        filtered = [FilteredFace(face.detection, face.reasons) for face in image.filtered_faces]
         return DetectorImage(
             filename=image.filename,
             status=image.status,
@@ -49,6 +50,8 @@ class DetectorService:
 
 def _order(query: DetectorQuery) -> Order:
     angles = AngleLimits(query.pitch_threshold, query.roll_threshold, query.yaw_threshold)
+    image_type = ImageType.FACE_WARP if query.warped_image else ImageType.RAW
+    checks = chosen(is_warp=image_type is not ImageType.RAW) if query.estimate_face_quality else []
     return Order(
         plan=Plan(
             multiface=MultifacePolicy(query.multiface_policy),
@@ -56,10 +59,18 @@ def _order(query: DetectorQuery) -> Order:
             landmarks5=True,
             head_pose=bool(query.estimate_head_pose) or angles.active,
             warp=True,
+            emotions=bool(query.estimate_emotions),
+            mask=bool(query.estimate_mask),
+            quality=bool(query.estimate_quality),
+            gaze=bool(query.estimate_gaze),
+            eyes=bool(query.estimate_eyes_attributes),
+            mouth=bool(query.estimate_mouth_attributes),
+            checks=frozenset(check.name for check in checks),
         ),
-        image_type=ImageType.FACE_WARP if query.warped_image else ImageType.RAW,
+        image_type=image_type,
         show_head_pose=bool(query.estimate_head_pose),
         angles=angles,
+        checks="face_quality" if query.estimate_face_quality else None,
         orient=bool(query.use_exif_info),
         extract_exif=bool(query.extract_exif),
     )

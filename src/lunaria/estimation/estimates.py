@@ -3,6 +3,8 @@
 A key that was not asked for is absent. Bytes are base64 in JSON and raw in MessagePack.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -14,6 +16,10 @@ Emotion = Literal["anger", "disgust", "fear", "happiness", "sadness", "surprise"
 MaskState = Literal["medical_mask", "missing", "occluded"]
 Occlusion = Literal["chin", "mouth", "clear", "correct", "partially", "full"]
 Ethnicity = Literal["asian", "indian", "caucasian", "african_american"]
+ETHNICITY_NUMBERS: Mapping[Ethnicity, int] = MappingProxyType(
+    {"african_american": 1, "indian": 2, "asian": 3, "caucasian": 4}
+)
+"""As attributes and events keep them."""
 EyeState = Literal["open", "closed", "occluded"]
 Presence = Annotated[Literal[0, 1, 2], Meta(description="0 - absent, 1 - present, 2 - undefined")]
 Threshold = dict[str, float] | list[str] | float | str

@@ -1,29 +1,48 @@
 """POST /6/extractor: stored face samples become temporary attributes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
+from msgspec import UNSET
+
+from lunaria.attributes import schemas as stored
 from lunaria.attributes.descriptors import coded
 from lunaria.attributes.service import AttributesService, NewAttribute
 from lunaria.blobs.service import BlobKind, BlobsService
-from lunaria.estimation.catalogue import refuse_missing
+from lunaria.estimation.aggregation import merge_basic_attributes
+from lunaria.estimation.catalogue import Catalogue
+from lunaria.estimation.estimates import ETHNICITY_NUMBERS, BasicAttributes
 from lunaria.estimation.examination import Examiner, Order
 from lunaria.estimation.inputs import InputImage
 from lunaria.estimation.queries import ExtractorQuery
 from lunaria.estimation.schemas import ExtractedAttribute
 from lunaria.http.errors import ApiError
 from lunaria.storage.scope import Scope
-from lunaria.vision.analysis import ImageType, Plan
 from lunaria.vision.descriptors import Descriptor, aggregate
+from lunaria.vision.plan import ImageType, Plan
 
-_ORDER = Order(Plan(descriptor=True), ImageType.FACE_WARP)
+
+@dataclass(frozen=True, slots=True)
+class _Extract:
+    """What was extracted from one sample, or merged from several; what was not asked for is None."""
+
+    descriptor: Descriptor | None
+    basic: BasicAttributes | None
+
+    def reaches(self, threshold: float) -> bool:
+        """Whether the descriptor is good enough; where none was asked for, nothing can be too bad."""
+        return self.descriptor is None or self.descriptor.score >= threshold
 
 
 class ExtractorService:
-    def __init__(self, examiner: Examiner, blobs: BlobsService, attributes: AttributesService) -> None:
+    def __init__(
+        self, examiner: Examiner, blobs: BlobsService, attributes: AttributesService, catalogue: Catalogue
+    ) -> None:
         self._examiner = examiner
         self._blobs = blobs
         self._attributes = attributes
+        self._catalogue = catalogue
 
     async def extract(
         self, owner: UUID, scope: Scope, sample_ids: Sequence[UUID], query: ExtractorQuery
@@ -36,50 +55,77 @@ class ExtractorService:
         if not query.extract_descriptor and not query.extract_basic_attributes:
             raise ApiError(22022)
         if query.extract_basic_attributes:
-            refuse_missing(["basic_attributes"])
-        descriptors = await self._descriptors(scope, list(dict.fromkeys(sample_ids)))
-        good = [key for key, descriptor in descriptors.items() if descriptor.score >= query.score_threshold]
+            self._catalogue.refuse_missing(["basic_attributes"])
+        extracts = await self._extracts(scope, list(dict.fromkeys(sample_ids)), query)
+        good = [key for key, extract in extracts.items() if extract.reaches(query.score_threshold)]
         if query.aggregate_attributes:
-            groups = [good] if good else [[key] for key in descriptors]
+            groups = [good] if good else [[key] for key in extracts]
         else:
             groups = [[key] for key in sample_ids]
         accepted = [group for group in groups if group[0] in good]
-        merged = [_merged([descriptors[key] for key in group], group) for group in accepted]
-        made = [NewAttribute([coded(descriptor)], group) for group, descriptor in zip(accepted, merged, strict=True)]
+        merged = [_merged([extracts[key] for key in group], group) for group in accepted]
+        made = [_new_attribute(extract, group) for group, extract in zip(accepted, merged, strict=True)]
         attribute_ids = await self._attributes.create(owner, made, query.ttl)
         created = zip(attribute_ids, merged, strict=True)
         return [
-            _kept(group, *next(created)) if group[0] in good else _filtered(group, descriptors[group[0]])
+            _kept(group, *next(created)) if group[0] in good else _filtered(group, extracts[group[0]])
             for group in groups
         ]
 
-    async def _descriptors(self, scope: Scope, sample_ids: Sequence[UUID]) -> dict[UUID, Descriptor]:
-        """The descriptor of each sample."""
+    async def _extracts(self, scope: Scope, sample_ids: Sequence[UUID], query: ExtractorQuery) -> dict[UUID, _Extract]:
+        """What is extracted from each sample."""
         pictures = await self._blobs.load(scope, BlobKind.FACE_SAMPLE, sample_ids)
         images = [InputImage(str(key), data) for key, data in zip(sample_ids, pictures, strict=True)]
-        found: dict[UUID, Descriptor] = {}
-        for key, image in zip(sample_ids, await self._examiner.examine(images, _ORDER), strict=True):
+        plan = Plan(descriptor=bool(query.extract_descriptor), basic_attributes=bool(query.extract_basic_attributes))
+        found: dict[UUID, _Extract] = {}
+        examined = await self._examiner.examine(images, Order(plan, ImageType.FACE_WARP))
+        for key, image in zip(sample_ids, examined, strict=True):
             if image.error is not None:
                 raise image.error
-            for face in image.faces:  # one, as a warp shows one
-                if face.descriptor is not None:
-                    found[key] = face.descriptor
+            (face,) = image.faces  # a warp shows one
+            basic = face.detection.attributes.basic_attributes
+            found[key] = _Extract(face.descriptor, None if basic is UNSET else basic)
         return found
 
 
-def _merged(descriptors: Sequence[Descriptor], sample_ids: Sequence[UUID]) -> Descriptor:
-    if len(descriptors) == 1:
-        return descriptors[0]
+def _merged(extracts: Sequence[_Extract], sample_ids: Sequence[UUID]) -> _Extract:
+    if len(extracts) == 1:
+        return extracts[0]
+    descriptors = [extract.descriptor for extract in extracts if extract.descriptor is not None]
+    basic = [extract.basic for extract in extracts if extract.basic is not None]
     try:
-        return aggregate(descriptors)
+        descriptor = aggregate(descriptors) if descriptors else None
     except ValueError:
         raise ApiError(11034, "the aggregate of samples", ", ".join(map(str, sample_ids))) from None
+    return _Extract(descriptor, merge_basic_attributes(basic) if basic else None)
 
 
-def _kept(sample_ids: list[UUID], attribute_id: UUID, descriptor: Descriptor) -> ExtractedAttribute:
-    url = f"/6/attributes/{attribute_id}"
-    return ExtractedAttribute(sample_ids, attribute_id, url, descriptor.score)
+def _new_attribute(extract: _Extract, sample_ids: list[UUID]) -> NewAttribute:
+    return NewAttribute(
+        descriptors=[] if extract.descriptor is None else [coded(extract.descriptor)],
+        descriptor_samples=[] if extract.descriptor is None else sample_ids,
+        basic=None if extract.basic is None else _stored(extract.basic),
+        basic_samples=[] if extract.basic is None else sample_ids,
+    )
 
 
-def _filtered(sample_ids: list[UUID], descriptor: Descriptor) -> ExtractedAttribute:
-    return ExtractedAttribute(sample_ids, score=descriptor.score, filtered=1)
+def _stored(basic: BasicAttributes) -> stored.BasicAttributes:
+    """As attributes keep it: the predominant ethnicity by its number."""
+    known = basic.ethnicities
+    ethnicity = UNSET if known is UNSET else ETHNICITY_NUMBERS[known.predominant_ethnicity]
+    return stored.BasicAttributes(basic.age, basic.gender, ethnicity)
+
+
+def _kept(sample_ids: list[UUID], attribute_id: UUID, extract: _Extract) -> ExtractedAttribute:
+    return ExtractedAttribute(
+        sample_ids,
+        attribute_id,
+        f"/6/attributes/{attribute_id}",
+        UNSET if extract.descriptor is None else extract.descriptor.score,
+        UNSET if extract.basic is None else extract.basic,
+    )
+
+
+def _filtered(sample_ids: list[UUID], extract: _Extract) -> ExtractedAttribute:
+    score = UNSET if extract.descriptor is None else extract.descriptor.score
+    return ExtractedAttribute(sample_ids, score=score, filtered=1)

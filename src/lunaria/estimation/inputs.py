@@ -24,7 +24,7 @@ from lunaria.http.operation import Call, RawBody
 from lunaria.http.principal import Need, Principal
 from lunaria.kit.concurrency import map_concurrently
 from lunaria.kit.outbound import OutboundClient, OutboundError
-from lunaria.vision.analysis import Box
+from lunaria.vision.plan import Box
 
 RAW_IMAGE = "raw_image"
 """The name of an image that came without one."""

@@ -61,7 +61,7 @@ class SdkQuery(Query, frozen=True, kw_only=True):
     estimate_body_warp: Flag = 0
     estimate_face_warp: Flag = 0
     aggregate_attributes: Annotated[
-        Flag, Meta(description="Whether to merge the descriptors of all images, which must show one person.")
+        Flag, Meta(description="Whether to merge the estimates of all images, which must show one person.")
     ] = 0
     pitch_threshold: Angle = 180
     roll_threshold: Angle = 180
@@ -89,6 +89,7 @@ class SdkQuery(Query, frozen=True, kw_only=True):
             "liveness": self.estimate_liveness,
             "deepfake": self.estimate_deepfake,
             "gaze": self.estimate_gaze,
+            "people_count": self.estimate_people_count,
         }
         body_attributes = (
             self.estimate_upper_body
@@ -97,13 +98,13 @@ class SdkQuery(Query, frozen=True, kw_only=True):
             or self.estimate_body_basic_attributes
         )
         of_bodies = {
-            "body_detection": self.detect_body or self.estimate_body_warp or self.image_type == 2,
+            "body_detection": self.detect_body and self.image_type == 0,
+            "body_descriptor": (self.detect_body or self.image_type == 2) and self.estimate_body_descriptor,
             "body_attributes": body_attributes,
         }
+        # Bodies are only looked at where they are detected.
         groups = {0: (of_faces, of_raw_images, of_bodies), 1: (of_faces,), 2: (of_bodies,)}[self.image_type]
         yield from (name for group in groups for name, asked in group.items() if asked)
-        if self.estimate_people_count:
-            yield "people_count"
 
 
 class IsoQuery(Query, frozen=True, kw_only=True):

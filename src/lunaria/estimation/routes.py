@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
-from lunaria.estimation.catalogue import refuse_missing
+from lunaria.estimation.catalogue import Catalogue
 from lunaria.estimation.detector import DetectorService
 from lunaria.estimation.extractor import ExtractorService
 from lunaria.estimation.inputs import IMAGE_BODY, IMAGE_BODY_ERRORS, ImageInputs
+from lunaria.estimation.iso import IsoService
+from lunaria.estimation.liveness import LivenessService
 from lunaria.estimation.queries import DetectorQuery, ExtractorQuery, IsoQuery, LivenessQuery, SdkQuery
 from lunaria.estimation.schemas import (
     DetectorResult,
@@ -16,7 +18,6 @@ from lunaria.estimation.schemas import (
     SdkResult,
 )
 from lunaria.estimation.sdk import SdkService
-from lunaria.http.errors import ApiError
 from lunaria.http.operation import Call, Content, Reply, Routes, TypedBody, operation
 from lunaria.http.principal import Need
 
@@ -28,10 +29,21 @@ DEVICE_PARTS = ("meta", "x_meta")
 class EstimationRoutes(Routes):
     """Operations that take images."""
 
-    def __init__(self, inputs: ImageInputs, sdk: SdkService, detector: DetectorService) -> None:
+    def __init__(
+        self,
+        inputs: ImageInputs,
+        catalogue: Catalogue,
+        sdk: SdkService,
+        iso: IsoService,
+        detector: DetectorService,
+        liveness: LivenessService,
+    ) -> None:
         self._inputs = inputs
+        self._catalogue = catalogue
         self._sdk = sdk
+        self._iso = iso
         self._detector = detector
+        self._liveness = liveness
 
     @operation(
         "POST",
@@ -51,7 +63,7 @@ class EstimationRoutes(Routes):
         An image that cannot be used has an error of its own and leaves the others alone. What is impossible with
         warps is left out for them.
         """
-        refuse_missing(call.query.wanted)
+        self._catalogue.refuse_missing(call.query.wanted)
         images = await self._inputs.read(call)
         return Reply(body=await self._sdk.estimate(images, call.query))
 
@@ -68,9 +80,13 @@ class EstimationRoutes(Routes):
         msgpack_reply=True,
     )
     async def iso(self, call: Call[IsoQuery, bytes]) -> Reply:
-        """Check portraits against the requirements of ISO/IEC 19794-5."""
-        await self._inputs.read(call)
-        raise ApiError(TURNED_OFF, "iso")
+        """Check portraits against the requirements of ISO/IEC 19794-5.
+
+        A check whose value cannot be had of an image is left out and does not count.
+        """
+        self._catalogue.refuse_missing(["iso"])
+        images = await self._inputs.read(call)
+        return Reply(body=await self._iso.check(images, call.query))
 
     @operation(
         "POST",
@@ -89,7 +105,7 @@ class EstimationRoutes(Routes):
         Filtered faces are told of and not stored. An image that cannot be used has an error of its own.
         """
         owner = call.principal.owner
-        refuse_missing(call.query.wanted)
+        self._catalogue.refuse_missing(call.query.wanted)
         images = await self._inputs.read(call)
         return Reply(body=await self._detector.detect(owner, images, call.query))
 
@@ -105,9 +121,13 @@ class EstimationRoutes(Routes):
         errors=(*IMAGE_BODY_ERRORS, TURNED_OFF),
     )
     async def liveness(self, call: Call[LivenessQuery, bytes]) -> Reply:
-        """Tell whether images show a live person rather than a picture of one."""
-        await self._inputs.read(call, ignored_parts=DEVICE_PARTS)
-        raise ApiError(TURNED_OFF, "liveness")
+        """Tell whether images show a live person rather than a picture of one.
+
+        Each image must show exactly one face; one that does not has an error of its own.
+        """
+        self._catalogue.refuse_missing(["liveness"])
+        images = await self._inputs.read(call, ignored_parts=DEVICE_PARTS)
+        return Reply(body=await self._liveness.predict(images, call.query))
 
 
 class ExtractorRoutes(Routes):

@@ -12,6 +12,7 @@ from lunaria.estimation.estimates import (
     FaceAttributes,
     FaceDetection,
     FilterReason,
+    Point,
     Probability,
 )
 from lunaria.http.errors import ErrorBody
@@ -56,7 +57,10 @@ class Person(Struct, frozen=True):
 
 
 class PeopleCount(Struct, frozen=True):
+    """How many people, and where their heads are."""
+
     count: int
+    coordinates: list[Point]
 
 
 class ImageEstimations(Struct, frozen=True):

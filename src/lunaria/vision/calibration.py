@@ -15,8 +15,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from lunaria.vision.analysis import Analyzer, FaceFinding, Plan
+from lunaria.vision.analysis import Analyzer
+from lunaria.vision.findings import FaceFinding
 from lunaria.vision.images import Decoder, Image, ImageError
+from lunaria.vision.plan import Plan
 from lunaria.vision.similarity import fit_similarity
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".webp")

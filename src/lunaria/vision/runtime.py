@@ -175,6 +175,11 @@ def open_session(
     return OpenVinoSession(path, threads, concurrency)
 
 
+def readable(file: str) -> bool:
+    """Whether some backend here reads networks of this kind of file: TensorFlow Lite needs OpenVINO."""
+    return not file.endswith(".tflite") or _installed("openvino")
+
+
 def available_cores() -> int:
     """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -12,14 +12,15 @@ the hair are none.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from lunaria.vision.estimators.upper_face import SoftmaxHead, UpperFaceNetwork
 from lunaria.vision.views import FaceViews
 
-STATES = ("no_glasses", "eyeglasses", "sunglasses")
+State = Literal["no_glasses", "eyeglasses", "sunglasses"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 class Glasses(NamedTuple):
@@ -30,7 +31,7 @@ class Glasses(NamedTuple):
     sunglasses: float
 
     @property
-    def predominant(self) -> str:
+    def predominant(self) -> State:
         """The likeliest state, one of STATES."""
         return STATES[int(np.argmax(self))]
 

@@ -36,7 +36,7 @@ def illumination_uniformity(surface: FaceSurface) -> float:
     0.93; 0.98 of the unspoilt pass 0.3 and 0.83, 0.62, 0.49, 0.28 of the others. Steep light on one cheek escapes it.
     """
     left, right = (histogram(surface.luminance[box]) for box in cheeks(surface))
-    return min(1.0, float(np.minimum(left, right).sum()) ** 0.3)
+    return float(min(1.0, float(np.minimum(left, right).sum()) ** 0.3))
 
 
 def dynamic_range(surface: FaceSurface) -> float:
