@@ -35,7 +35,8 @@ def versions(*packages: str) -> str:
 
 def command() -> str:
     """The command as it was given, with folders left out of the paths: they are of this machine only."""
-    module = Path(sys.argv[0]).stem
+    called = Path(sys.argv[0])
+    module = called.parent.name if called.stem == "__main__" else called.stem
     words = [
         word if word.startswith("http") else re.sub(r"(?<=[=/])?/?(?:[^/=\s]+/)+", "", word) for word in sys.argv[1:]
     ]
@@ -46,7 +47,7 @@ def _without_output(words: Sequence[str]) -> Iterable[str]:
     """The arguments less those that only say where things lie, and secrets."""
     skip = False
     for word in words:
-        if skip or word.split("=")[0] in ("--markdown", "--roc", "--peer-python", "--models", "--password"):
+        if skip or word.split("=")[0] in ("--markdown", "--roc", "--plots", "--peer-python", "--models", "--password"):
             skip = not skip and "=" not in word
             continue
         yield word

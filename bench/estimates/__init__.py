@@ -1,0 +1,1 @@
+"""How accurate each estimate is on labelled data: `python -m bench.estimates`."""
