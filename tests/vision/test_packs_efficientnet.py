@@ -72,7 +72,6 @@ def test_the_stem_pads_below_and_right_and_folds_its_normalisation(tmp_path: Pat
         "stride8": (40, 32, 16),
         "stride16": (112, 16, 8),
         "stride32": (320, 8, 4),
-        "stripes": (1280, 4),
     }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lunaria.vision.packs.graph import Graph
@@ -35,8 +34,8 @@ def feature_network(weights: Mapping[str, NDArray[Any]]) -> Any:
     """The feature maps of bodies.
 
     Input `image` N x 3 x 256 x 128, RGB as (x - 127) / 128. Outputs `stride8` N x 40 x 32 x 16, `stride16`
-    N x 112 x 16 x 8, `stride32` N x 320 x 8 x 4 (all three linear) and `stripes` N x 1280 x 4: the last layer before
-    the classifier, its mean over each quarter of the height. Raises KeyError when a tensor is missing.
+    N x 112 x 16 x 8 and `stride32` N x 320 x 8 x 4, none of them behind an activation. Raises KeyError when a tensor
+    is missing.
     """
     graph = Graph(weights, epsilon=BATCH_NORM_EPSILON)
     x = _convolution(graph, "image", "_conv_stem", "_bn0", stride=2)
@@ -51,10 +50,6 @@ def feature_network(weights: Mapping[str, NDArray[Any]]) -> Any:
             if last:
                 x = graph.node("Identity", [x], last)
                 outputs[last] = ["N", channels, height, height * WIDTH // HEIGHT]
-    x = _convolution(graph, x, "_conv_head", "_bn1")
-    x = graph.node("AveragePool", [x], "quarters", kernel_shape=[2, 4], strides=[2, 4])
-    graph.node("Squeeze", [x, graph.constant("across", np.array([3], np.int64))], "stripes")
-    outputs["stripes"] = ["N", 1280, 4]
     return graph.model("body-features", {"image": ["N", 3, HEIGHT, WIDTH]}, outputs)
 
 
