@@ -198,7 +198,11 @@ class Examiner:
     def _face(self, finding: FaceFinding, order: Order, image: Image, data: bytes) -> ExaminedFace:
         raw = order.image_type is ImageType.RAW
         detection = face_detection(
-            finding, self.decisions, show_head_pose=order.show_head_pose and raw, show_gaze=order.plan.gaze and raw
+            finding,
+            self.decisions,
+            order.plan,
+            show_head_pose=order.show_head_pose and raw,
+            show_gaze=order.plan.gaze and raw,
         )
         reasons = order.angles.reasons(finding.head_pose) if raw else []
         reasons += order.states.reasons(detection.attributes)

@@ -57,9 +57,10 @@ _GENDERS = {"female": 0, "male": 1, "undefined": 2}
 
 
 def face_detection(
-    finding: FaceFinding, decisions: Decisions, *, show_head_pose: bool, show_gaze: bool
+    finding: FaceFinding, decisions: Decisions, plan: Plan, *, show_head_pose: bool, show_gaze: bool
 ) -> FaceDetection:
     """A face without warp and descriptor. The pose of the head and the gaze are null where they cannot be told."""
+    basic = finding.basic_attributes if plan.basic_attributes else None
     pose = finding.head_pose
     quality = finding.quality
     return FaceDetection(
@@ -98,9 +99,7 @@ def face_detection(
                     finding.mouth.opened, finding.mouth.occluded, finding.mouth.smile, finding.mouth.opened
                 )
             ),
-            basic_attributes=(
-                UNSET if finding.basic_attributes is None else _basic_attributes(finding.basic_attributes)
-            ),
+            basic_attributes=UNSET if basic is None else _basic_attributes(basic),
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +149,9 @@ class Analyzer:
             found = self._bodies.detect(pixels, body_boxes)
             persons, kept = _persons(faces, found.boxes, plan)
             bodies = self._bodies.estimate(pixels, found.take(kept), plan)
+            for face, body in persons:
+                if face is not None and body is not None:
+                    _trust_face(faces[face], bodies[body])
         else:
             persons = [(index, None) for index in range(len(faces))]
         return Findings(faces, bodies, persons, self._counter().count(pixels) if plan.people_count else None)
@@ -214,6 +217,13 @@ class Analyzer:
 
     def _descriptor(self, pixels: Pixels, face: Landmarks, vector: NDArray[np.float32], length: float) -> Descriptor:
         return Descriptor(vector, self.descriptor_version, self._networks.score.estimate(length, pixels, face))
+
+
+def _trust_face(face: FaceFinding, body: BodyFinding) -> None:
+    """Age and gender are told from the face where there is one: by the body they are hardly told on new cameras."""
+    if face.basic_attributes is not None and body.attributes is not None:
+        age, male, _ = face.basic_attributes
+        body.attributes = replace(body.attributes, age=round(age), gender="male" if male >= 0.5 else "female")
 
 
 def _persons(

@@ -195,7 +195,7 @@ class _Work:
             self._fill("eyes", self._eyes)
         if plan.mouth:
             self._fill("mouth", self._mouth)
-        if plan.basic_attributes:
+        if plan.basic_attributes or plan.faces_tell_of_bodies:
             self._fill("basic_attributes", self._by.basic_attributes().estimate(self._views))
         if plan.checks:
             self._fill("measured", self._measured(needs([BY_NAME[name] for name in plan.checks])))

@@ -94,9 +94,14 @@ class Plan:
         flags = (
             *(self.landmarks68, self.landmarks5, self.head_pose, self.descriptor, self.warp, self.emotions, self.mask),
             *(self.glasses, self.liveness, self.deepfake, self.quality, self.gaze, self.eyes, self.mouth),
-            self.basic_attributes,
+            *(self.basic_attributes, self.faces_tell_of_bodies),
         )
         return any(flags) or bool(self.checks)
+
+    @property
+    def faces_tell_of_bodies(self) -> bool:
+        """Whether age and gender of bodies are wanted and may be told from their faces."""
+        return self.detect_bodies and self.body_basic_attributes
 
     @property
     def body_attributes(self) -> bool:
