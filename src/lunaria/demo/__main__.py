@@ -1,4 +1,4 @@
-"""`python -m lunaria.demo`: run the quickstart against a server of its own and write `out/demo/index.html`."""
+"""`python -m lunaria.demo`: the quickstart and all estimates, on a server of its own, as `out/demo/index.html`."""
 
 import argparse
 import contextlib
@@ -13,10 +13,12 @@ from pathlib import Path
 import httpx
 
 from lunaria import settings as settings_module
+from lunaria.demo.conversation import Conversation
 from lunaria.demo.page import write_page
 from lunaria.demo.story import Story
+from lunaria.demo.survey import Survey
 
-STARTUP_SECONDS = 60
+STARTUP_SECONDS = 180
 
 
 def main() -> int:
@@ -31,11 +33,14 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         url = options.url or stack.enter_context(own_server(options.out / "data"))
-        client = stack.enter_context(httpx.Client(base_url=url, timeout=60))
-        story = Story(client, photos)
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=180))
+        server = Conversation(client)
+        story = Story(server, photos)
         story.tell()
+        survey = Survey(server, photos)
+        survey.make()
     page = options.out / "index.html"
-    write_page(story, page)
+    write_page(story, survey, page)
     print(f"\nThe page with all pictures: {page.absolute().as_uri()}")
     return 0
 
