@@ -85,7 +85,7 @@ def main() -> None:
     model = LogisticRegression(C=30, class_weight="balanced").fit(strengths, happy)
     print(
         "weights",
-        dict(zip(MOVEMENTS, model.coef_[0].round(2).tolist(), strict=True)),
+        dict(zip(MOVEMENTS, model.coef_[0].astype(float).round(2).tolist(), strict=True)),
         "bias",
         model.intercept_.round(2),
     )
