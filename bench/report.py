@@ -47,7 +47,15 @@ def _without_output(words: Sequence[str]) -> Iterable[str]:
     """The arguments less those that only say where things lie, and secrets."""
     skip = False
     for word in words:
-        if skip or word.split("=")[0] in ("--markdown", "--roc", "--plots", "--peer-python", "--models", "--password"):
+        if skip or word.split("=")[0] in (
+            "--markdown",
+            "--roc",
+            "--plots",
+            "--peer-python",
+            "--peer-node",
+            "--models",
+            "--password",
+        ):
             skip = not skip and "=" not in word
             continue
         yield word
