@@ -42,19 +42,24 @@ async def fresh_database(server_url: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f"/{name}"))
 
 
-@pytest.fixture(scope="session")
-async def platform(server_url: str, open_folder: Path) -> AsyncIterator[Platform]:
-    """A started platform with a database and a blob store of its own."""
-    environment = {
-        "LUNARIA_DATA_FOLDER": str(open_folder / "data"),
+def settings_of(data_folder: Path) -> dict[str, str]:
+    """The environment of a platform that the tests start."""
+    return {
+        "LUNARIA_DATA_FOLDER": str(data_folder),
         "LUNARIA_MODELS_FOLDER": os.environ.get("LUNARIA_TEST_MODELS") or str(REPOSITORY / "data" / "models"),
         "LUNARIA_ACCESS_ADMIN_PASSWORD": PASSWORD,
         "LUNARIA_LOG_LEVEL": "warning",
+        "LUNARIA_MODELS_PRELOAD": "false",
         "LUNARIA_SERVER_HOSTS": "lunaria",
         **{name: value for name, value in os.environ.items() if name.startswith("LUNARIA_BLOBS_")},
     }
+
+
+@pytest.fixture(scope="session")
+async def platform(server_url: str, open_folder: Path) -> AsyncIterator[Platform]:
+    """A started platform with a database and a blob store of its own."""
     url = await fresh_database(server_url, f"lunaria_api_{uuid4().hex[:8]}")
-    async with running(load(environment), url) as started:
+    async with running(load(settings_of(open_folder / "data")), url) as started:
         yield started
 
 

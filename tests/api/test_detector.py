@@ -1,18 +1,23 @@
 """POST /6/detector on real photographs: what it finds, stores and filters."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 from sqlalchemy import text
 
 from lunaria.app import Platform
+from lunaria.estimation.schemas import DetectorResult
 from lunaria.kit.pool import WorkerPool
 from lunaria.storage.blobstore import BlobStoreUnavailableError
+from tests.api import sdk
+from tests.api.checks import DEFAULTS, NO_WARP_CHECKS, by_name, check_checks
 from tests.api.conftest import Account, AccountFactory
 from tests.estimation.pictures import JPEG, beside, checked, decoded, encode, files, grey, overlap, read, refused
 from tests.vision.conftest import photos  # noqa: F401
@@ -217,29 +222,85 @@ async def test_stored_image_by_its_address(account: Account, stranger: Account, 
     assert (foreign["status"], foreign["error"]["error_code"]) == (0, 13003)
 
 
-@pytest.mark.parametrize(
-    ("parameter", "name"),
-    [
-        ("estimate_emotions", "emotions"),
-        ("estimate_mask", "mask"),
-        ("estimate_quality", "quality"),
-        ("estimate_gaze", "gaze"),
-        ("estimate_eyes_attributes", "eyes_attributes"),
-        ("estimate_mouth_attributes", "mouth_attributes"),
-        ("estimate_face_quality", "face_quality"),
-    ],
-)
-async def test_missing_estimates_are_refused(
-    platform: Platform,
-    new_account: AccountFactory,
-    obama: bytes,
-    parameter: str,
-    name: str,
-) -> None:
-    account = await new_account()
-    reply = await account.client.post(f"{URL}?{parameter}=1", content=obama, headers=JPEG)
-    assert refused(reply, 403, 11044).startswith(f"{name} ")
-    assert await stored(platform, account) == 0
+ESTIMATES = {
+    **{name: f"estimate_{name}" for name in ("head_pose", "emotions", "mask", "gaze", "eyes_attributes")},
+    "mouth_attributes": "estimate_mouth_attributes",
+    "landmarks68": "detect_landmarks68",
+    "quality": "estimate_quality",
+    "face_quality": "estimate_face_quality",
+}
+"""Key of an estimate -> query parameter."""
+CHECKS = {
+    **{key: check for key, check in sdk.FACE_ATTRIBUTES.values() if key in ESTIMATES},
+    **{key: check for key, check in sdk.FACE_DETECTION.values() if key in ESTIMATES},
+    "face_quality": lambda value: check_checks(value, list(DEFAULTS)),
+}
+BESIDE_ATTRIBUTES = {"landmarks68", "quality", "face_quality"}
+NOT_OF_WARPS = {"head_pose", "gaze", "landmarks68"}
+
+
+def check_detection(detection: dict[str, Any], keys: Iterable[str], **more: sdk.Check) -> None:
+    """It holds these estimates, rightly shaped, and nothing else."""
+    direct = {key: CHECKS[key] for key in keys if key in BESIDE_ATTRIBUTES}
+    inner = {key: CHECKS[key] for key in keys if key not in BESIDE_ATTRIBUTES}
+    sdk.shape(rect=sdk.rect, attributes=sdk.shape(**inner), **direct, **more)(detection)
+
+
+@pytest.mark.parametrize("keys", [*([key] for key in ESTIMATES), list(ESTIMATES)], ids=lambda keys: "-".join(keys[:2]))
+async def test_estimates(account: Account, pair: bytes, keys: list[str]) -> None:
+    image = await detect(account, pair, "&".join(f"{ESTIMATES[key]}=1" for key in keys))
+    assert len(image["detections"]["samples"]) == 2
+    for sample in image["detections"]["samples"]:
+        check_detection(sample["face"]["detection"], keys, landmarks5=sdk.points(5))
+
+
+async def test_estimates_of_warps(account: Account, obama: bytes) -> None:
+    """What a warp cannot tell is left out; of the face quality, what needs the surroundings."""
+    query = "&".join(f"{parameter}=1" for parameter in ESTIMATES.values())
+    (raw,) = (await detect(account, obama, query))["detections"]["samples"]
+    warp = (await account.client.get(raw["face"]["url"])).content
+    (sample,) = (await detect(account, warp, f"warped_image=1&{query}"))["detections"]["samples"]
+    detection = sample["face"]["detection"]
+    quality = detection.pop("face_quality")
+    check_detection(detection, [key for key in ESTIMATES if key not in {*NOT_OF_WARPS, "face_quality"}])
+    check_checks(quality, [name for name in DEFAULTS if name not in NO_WARP_CHECKS])
+    found = by_name(quality)
+    assert [found[name]["object_value"] for name in ("image_width", "image_height", "face_width")] == [250, 250, 250]
+
+
+async def test_face_quality_is_of_the_picture(account: Account, obama: bytes) -> None:
+    """The checks of sizes say what the file and the rect say."""
+    (sample,) = (await detect(account, obama, "estimate_face_quality=1"))["detections"]["samples"]
+    rect = sample["face"]["detection"]["rect"]
+    height, width = decoded(obama).shape[:2]
+    found = {
+        name: check["object_value"] for name, check in by_name(sample["face"]["detection"]["face_quality"]).items()
+    }
+    assert found["image_size"] == len(obama)
+    assert (found["image_width"], found["image_height"]) == (width, height)
+    assert found["aspect_ratio"] == pytest.approx(width / height)
+    assert (found["face_width"], found["face_height"]) == (rect["width"], rect["height"])
+    assert (found["indent_left"], found["indent_upper"]) == (rect["x"], rect["y"])
+    assert found["indent_right"] == width - rect["x"] - rect["width"]
+    assert found["indent_lower"] == height - rect["y"] - rect["height"]
+
+
+async def test_filtered_faces_have_no_face_quality(account: Account, pair: bytes) -> None:
+    detections = (await detect(account, pair, "estimate_face_quality=1&estimate_mask=1&roll_threshold=10"))[
+        "detections"
+    ]
+    (sample,) = detections["samples"]
+    (filtered,) = detections["filtered_detections"]["face_detections"]
+    check_detection(sample["face"]["detection"], ["mask", "face_quality"], landmarks5=sdk.points(5))
+    check_detection(filtered["detection"], ["mask"], landmarks5=sdk.points(5))
+
+
+async def test_answers_are_as_documented(account: Account, obama: bytes, pair: bytes) -> None:
+    query = "&".join(f"{parameter}=1" for parameter in ESTIMATES.values())
+    form = files(pair_jpg=pair, broken_jpg=b"x", none_jpg=encode(grey()), obama_jpg=obama)
+    reply = await account.client.post(f"{URL}?{query}&roll_threshold=10&extract_exif=1", files=form)
+    found = msgspec.json.decode(reply.content, type=DetectorResult)
+    assert msgspec.json.decode(msgspec.json.encode(found)) == reply.json()
 
 
 @pytest.mark.parametrize(

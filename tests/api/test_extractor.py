@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from lunaria.app import Platform
+from tests.api import sdk
 from tests.api.conftest import Account, AccountFactory
 from tests.estimation.pictures import JPEG, checked, encode, read, refused
 from tests.vision.conftest import photos  # noqa: F401
@@ -23,8 +24,9 @@ NAMES = ("obama", "obama2", "biden")
 async def samples(account: Account, photos: Path) -> dict[str, str]:  # noqa: F811
     """Stored samples by the name of the person."""
     found = {}
-    for name in NAMES:
-        data = encode(read(photos / f"{name}.jpg"))
+    pictures = {**{name: photos / f"{name}.jpg" for name in NAMES}, "woman": photos / "astronaut.png"}
+    for name, path in pictures.items():
+        data = encode(read(path))
         reply = await account.client.post("/6/detector", content=data, headers=JPEG)
         found[name] = checked(reply)["images"][0]["detections"]["samples"][0]["face"]["sample_id"]
     return found
@@ -120,12 +122,92 @@ async def test_time_to_live(account: Account, platform: Platform, samples: dict[
             assert found.scalar_one() == seconds
 
 
-async def test_what_cannot_be_extracted(account: Account, samples: dict[str, str]) -> None:
+async def test_nothing_to_extract(account: Account, samples: dict[str, str]) -> None:
     body = [samples["obama"]]
     refused(await account.client.post(f"{URL}?extract_descriptor=0", json=body), 400, 22022)
-    for query in ("extract_basic_attributes=1", "extract_descriptor=0&extract_basic_attributes=1"):
-        detail = refused(await account.client.post(f"{URL}?{query}", json=body), 403, 11044)
-        assert detail.startswith("basic_attributes ")
+
+
+def check_basic(basic: dict[str, Any], stored: dict[str, Any], sample_ids: list[str]) -> None:
+    """Rightly shaped, and stored as attributes keep it: the ethnicity by its number."""
+    sdk.FACE_ATTRIBUTES["estimate_basic_attributes"][1](basic)
+    numbers = {"african_american": 1, "indian": 2, "asian": 3, "caucasian": 4}
+    ethnicity = numbers[basic["ethnicities"]["predominant_ethnicity"]]
+    assert stored["basic_attributes"] == {"age": basic["age"], "gender": basic["gender"], "ethnicity": ethnicity}
+    assert stored["basic_attributes_samples"] == sample_ids
+
+
+@pytest.mark.parametrize("with_descriptor", [0, 1])
+async def test_basic_attributes(account: Account, samples: dict[str, str], with_descriptor: int) -> None:
+    wanted = [samples["biden"], samples["obama"], samples["woman"]]
+    query = f"extract_basic_attributes=1&extract_descriptor={with_descriptor}"
+    items = await extract(account, query, *wanted)
+    assert [item["samples"] for item in items] == [[sample] for sample in wanted]
+    for item in items:
+        assert ("score" in item) is bool(with_descriptor)
+        assert item.keys() - {"score"} == {"attribute_id", "url", "samples", "basic_attributes"}
+        kept = checked(await account.client.get(item["url"]))
+        check_basic(item["basic_attributes"], kept, item["samples"])
+        assert (kept["face_descriptor"] is not None) is bool(with_descriptor)
+        assert kept["face_descriptor_samples"] == (item["samples"] if with_descriptor else [])
+        assert checked(await account.client.get(f"{item['url']}/samples"))["samples"] == item["samples"]
+    biden, obama, woman = (item["basic_attributes"] for item in items)
+    assert [one["gender"] for one in (biden, obama, woman)] == [1, 1, 0]
+    assert biden["age"] > obama["age"] > woman["age"]
+
+
+async def test_basic_attributes_are_those_of_the_photograph(
+    account: Account,
+    samples: dict[str, str],
+    photos: Path,  # noqa: F811
+) -> None:
+    (item,) = await extract(account, "extract_basic_attributes=1", samples["obama"])
+    query = "detect_face=1&estimate_basic_attributes=1"
+    (face,) = await sdk.faces(account, query, encode(read(photos / "obama.jpg")))
+    seen, extracted = face["attributes"]["basic_attributes"], item["basic_attributes"]
+    assert abs(seen["age"] - extracted["age"]) <= 3
+    assert seen["gender"] == extracted["gender"]
+    assert seen["ethnicities"]["predominant_ethnicity"] == extracted["ethnicities"]["predominant_ethnicity"]
+
+
+async def test_aggregated_basic_attributes(account: Account, samples: dict[str, str]) -> None:
+    wanted = [samples["obama"], samples["obama2"]]
+    single = [item["basic_attributes"] for item in await extract(account, "extract_basic_attributes=1", *wanted)]
+    for with_descriptor in (0, 1):
+        query = f"extract_basic_attributes=1&aggregate_attributes=1&extract_descriptor={with_descriptor}"
+        (item,) = await extract(account, query, *wanted)
+        assert item["samples"] == wanted
+        basic = item["basic_attributes"]
+        check_basic(basic, checked(await account.client.get(item["url"])), wanted)
+        assert abs(basic["age"] - np.mean([one["age"] for one in single])) <= 0.5
+        assert basic["gender"] == 1
+        for word, value in basic["ethnicities"]["estimations"].items():
+            assert value == pytest.approx(np.mean([one["ethnicities"]["estimations"][word] for one in single]))
+
+
+async def test_score_threshold_and_basic_attributes(account: Account, samples: dict[str, str]) -> None:
+    """It drops whole samples, and none where no descriptor has a score."""
+    wanted = [samples["obama"], samples["obama2"]]
+    query = "extract_basic_attributes=1&score_threshold=1"
+    for item in await extract(account, query, *wanted):
+        assert item.keys() == {"samples", "score", "filtered"}
+    items = await extract(account, f"{query}&extract_descriptor=0", *wanted)
+    assert all("basic_attributes" in item and "filtered" not in item for item in items)
+
+
+async def test_faces_keep_what_was_extracted(account: Account, samples: dict[str, str]) -> None:
+    """A face that is made with the attribute, and one that gets it later."""
+    first, second = await extract(account, "extract_basic_attributes=1", samples["woman"], samples["woman"])
+    basic, sample = first["basic_attributes"], first["samples"]
+    attribute = {"attribute": {"attribute_id": first["attribute_id"]}}
+    made = checked(await account.client.post("/6/faces", json=attribute), 201)["face_id"]
+    later = checked(await account.client.post("/6/faces", json={"user_data": "later"}), 201)["face_id"]
+    reply = await account.client.put(f"/6/faces/{later}/attributes", json={"attribute_id": second["attribute_id"]})
+    assert reply.status_code == 204, reply.text
+    for face_id in (made, later):
+        kept = checked(await account.client.get(f"/6/faces/{face_id}/attributes"))["attributes"]
+        check_basic(basic, kept, sample)
+        assert kept["face_descriptor"] is not None
+        assert kept["face_descriptor_samples"] == sample
 
 
 async def test_unknown_and_foreign_samples(

@@ -1,7 +1,6 @@
 """POST /6/sdk on real photographs: what it finds, and that it stores nothing."""
 
 import base64
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,10 @@ from sqlalchemy import text
 
 from lunaria.app import Platform
 from lunaria.estimation import examination
-from lunaria.estimation.schemas import DetectorResult, SdkResult
 from tests.api.conftest import Account, AccountFactory
-from tests.estimation.pictures import JPEG, beside, checked, decoded, encode, files, grey, overlap, read, refused
+from tests.api.sdk import URL, ask, faces, vector
+from tests.estimation.pictures import JPEG, beside, checked, decoded, encode, grey, overlap, read, refused
 from tests.vision.conftest import photos  # noqa: F401
-
-URL = "/6/sdk"
 
 
 @pytest.fixture(scope="module")
@@ -30,31 +27,7 @@ def pictures(photos: Path) -> dict[str, bytes]:  # noqa: F811
     return made
 
 
-async def ask(account: Account, query: str, *pictures: bytes) -> dict[str, Any]:
-    """The whole answer; several pictures go as a form."""
-    if len(pictures) == 1:
-        reply = await account.client.post(f"{URL}?{query}", content=pictures[0], headers=JPEG)
-    else:
-        form = files(**{f"{number}_jpg": data for number, data in enumerate(pictures)})
-        reply = await account.client.post(f"{URL}?{query}", files=form)
-    return dict(checked(reply))
-
-
-async def faces(account: Account, query: str, picture: bytes) -> list[dict[str, Any]]:
-    """The detections of a picture."""
-    (image,) = (await ask(account, query, picture))["images_estimations"]
-    return [person["face"]["detection"] for person in image["estimations"]]
-
-
-def vector(estimate: dict[str, Any]) -> np.ndarray:
-    """The unit vector of a descriptor in the API's coding."""
-    data = base64.b64decode(estimate["sdk_descriptor"])
-    assert data[:8] == b"dp\0\0" + struct.pack("<I", estimate["version"])
-    centred = np.frombuffer(data[8:], np.uint8).astype(float) - 128
-    return np.asarray(centred / np.linalg.norm(centred))
-
-
-async def test_everything_that_is_available(
+async def test_findings_and_that_nothing_is_stored(
     platform: Platform,
     new_account: AccountFactory,
     pictures: dict[str, bytes],
@@ -281,47 +254,6 @@ async def test_exif_of_jpeg(account: Account, photos: Path) -> None:  # noqa: F8
 
 
 @pytest.mark.parametrize(
-    ("query", "name"),
-    [
-        *(
-            (f"detect_face=1&estimate_{name}=1", name)
-            for name in (
-                "emotions",
-                "mask",
-                "glasses",
-                "liveness",
-                "deepfake",
-                "quality",
-                "gaze",
-                "eyes_attributes",
-                "mouth_attributes",
-                "basic_attributes",
-                "people_count",
-            )
-        ),
-        ("detect_body=1", "body_detection"),
-        ("image_type=2", "body_detection"),
-        ("estimate_body_warp=1", "body_detection"),
-        *(
-            (f"estimate_{name}=1", "body_attributes")
-            for name in ("upper_body", "lower_body", "accessories", "body_basic_attributes")
-        ),
-        ("image_type=1&estimate_mask=1", "mask"),
-    ],
-)
-async def test_missing_estimates_are_refused(
-    account: Account, pictures: dict[str, bytes], query: str, name: str
-) -> None:
-    reply = await account.client.post(f"{URL}?{query}", content=pictures["obama"], headers=JPEG)
-    assert refused(reply, 403, 11044).startswith(f"{name} ")
-
-
-async def test_filters_without_their_estimate_do_nothing(account: Account, pictures: dict[str, bytes]) -> None:
-    query = "detect_face=1&mask_states=2&mask_states=3&liveness_states=0,2&deepfake_states=0"
-    assert len(await faces(account, query, pictures["obama"])) == 1
-
-
-@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("image_type", "3"),
@@ -373,29 +305,13 @@ async def test_each_image_is_decoded_and_analysed_once_and_warps_are_encoded_whe
         monkeypatch.setattr(owner, name, counted)
 
     count(platform.decoder, "decode")
-    count(platform.analyzer, "analyze")
+    count(platform.analyzer, "find")
     count(examination, "encode_jpeg")
     await ask(account, "detect_face=1&estimate_landmarks68=1&estimate_head_pose=1&yaw_threshold=90", pictures["obama"])
-    assert calls == ["decode", "analyze"]
+    assert calls == ["decode", "find"]
     calls.clear()
     await ask(account, "detect_face=1&estimate_face_warp=1", pictures["pair"])
-    assert calls == ["decode", "analyze", "encode_jpeg", "encode_jpeg"]
+    assert calls == ["decode", "find", "encode_jpeg", "encode_jpeg"]
     calls.clear()
     await ask(account, "detect_face=1&estimate_face_warp=1&yaw_threshold=0", pictures["obama"])
-    assert calls == ["decode", "analyze"]
-
-
-async def test_answers_are_as_documented(account: Account, pictures: dict[str, bytes]) -> None:
-    """The document is made of the types that the answer is decoded with here, ranges and enumerations included."""
-    query = (
-        "detect_face=1&estimate_landmarks5=1&estimate_landmarks68=1&estimate_head_pose=1&estimate_face_warp=1"
-        "&roll_threshold=10&extract_exif=1&aggregate_attributes={}"
-    )
-    form = files(pair_jpg=pictures["pair"], broken_jpg=b"x", none_jpg=pictures["none"], obama_jpg=pictures["obama"])
-    for aggregate in (0, 1):
-        reply = await account.client.post(f"{URL}?{query.format(aggregate)}", files=form)
-        answer = msgspec.json.decode(reply.content, type=SdkResult)
-        assert msgspec.json.decode(msgspec.json.encode(answer)) == reply.json()
-    reply = await account.client.post(f"/6/detector?{query}", files=form)
-    found = msgspec.json.decode(reply.content, type=DetectorResult)
-    assert msgspec.json.decode(msgspec.json.encode(found)) == reply.json()
+    assert calls == ["decode", "find"]

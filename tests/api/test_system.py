@@ -59,9 +59,14 @@ async def test_features(client: httpx.AsyncClient) -> None:
     shown = (await client.get("/6/features")).json()
     assert shown["license"] is True
     assert shown["estimations"]["face_descriptor"] is True
-    assert shown["estimations"]["emotions"] is False
-    assert set(shown["sources"]) == {name for name, installed in shown["estimations"].items() if installed}
+    assert set(shown["estimations"].values()) == {True}
+    assert shown["sources"].keys() == shown["estimations"].keys()
+    assert {"emotions", "liveness", "iso", "body_attributes", "people_count"} < shown["sources"].keys()
+    for source in shown["sources"].values():
+        assert source["network"]
+        assert source["licence"] in ("open", "research")
     assert "SFace" in shown["sources"]["face_descriptor"]["network"]
+    assert "MiniFASNet" in shown["sources"]["liveness"]["network"]
 
 
 async def test_plugins_and_metrics(client: httpx.AsyncClient) -> None:

@@ -10,14 +10,20 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from lunaria.estimation.decisions import Decisions
 from lunaria.estimation.examination import Examiner, Order
+from lunaria.estimation.filters import WantedStates
 from lunaria.estimation.inputs import InputImage
 from lunaria.http.errors import ApiError, ErrorLinks
 from lunaria.kit.pool import PoolFullError, WorkerPool
-from lunaria.vision.analysis import Analyzer, Box, FaceFinding, Plan
+from lunaria.vision.analysis import Analyzer
 from lunaria.vision.descriptor_coding import DescriptorCoding
+from lunaria.vision.findings import BodyFinding, FaceFinding, Findings
 from lunaria.vision.images import Decoder
+from lunaria.vision.plan import Box, MultifacePolicy, Plan
 from tests.estimation.pictures import encode, grey
+
+DECISIONS = Decisions(liveness_threshold=0.5, liveness_quality=0.5, deepfake_threshold=0.5)
 
 
 class Recorder:
@@ -28,18 +34,22 @@ class Recorder:
         self.go = threading.Event()
         self.go.set()
 
-    def analyze(self, image: Any, plan: Plan, **options: Any) -> list[FaceFinding]:
+    def find(self, image: Any, plan: Plan, **options: Any) -> Findings:
         self.threads.append(threading.current_thread().name)
         self.go.wait(10)
         if image.pixels.shape[0] == 9:
             raise RuntimeError("a defect")
-        return [FaceFinding(Box(0, 0, image.pixels.shape[1], 1), 1.0, warp=np.zeros((250, 250, 3), np.uint8))]
+        face = FaceFinding(
+            Box(0, 0, image.pixels.shape[1], 1), 1.0, warp=np.zeros((250, 250, 3), np.uint8), deepfake=0.1
+        )
+        bodies = [BodyFinding(Box(0, 0, 2, 2), 1.0), BodyFinding(Box(5, 0, 2, 2), 0.5)]
+        return Findings([face], bodies, [(0, 0), (None, 1)])
 
 
 @pytest.fixture
 def world() -> Iterator[SimpleNamespace]:
     recorder, pool = Recorder(), WorkerPool(2, 2, name="vision")
-    examiner = Examiner(cast(Analyzer, recorder), Decoder(), DescriptorCoding({}), pool, ErrorLinks("#"))
+    examiner = Examiner(cast(Analyzer, recorder), Decoder(), DescriptorCoding({}), pool, ErrorLinks("#"), DECISIONS)
     yield SimpleNamespace(recorder=recorder, pool=pool, examiner=examiner)
     recorder.go.set()
     pool.close()
@@ -62,8 +72,8 @@ async def test_results_keep_the_order_and_the_work_is_done_on_the_pool(world: Si
 
 async def test_warps_are_encoded_once_for_accepted_faces(world: SimpleNamespace) -> None:
     (image,) = await world.examiner.examine([InputImage("a", picture(10))], Order(Plan(warp=True)))
-    assert image.accepted[0].warp is not None
-    assert image.accepted[0].warp.startswith(b"\xff\xd8")
+    assert image.faces[0].warp is not None
+    assert image.faces[0].warp.startswith(b"\xff\xd8")
 
 
 async def test_images_beyond_the_queue_refuse_the_request_and_what_waits_is_dropped(world: SimpleNamespace) -> None:
@@ -95,11 +105,30 @@ async def test_a_defect_is_no_error_of_an_image(world: SimpleNamespace) -> None:
         await world.examiner.examine([InputImage("a", picture(10, 9))], Order(Plan()))
 
 
-async def test_raw_images_are_only_decoded_when_nothing_is_detected(world: SimpleNamespace) -> None:
-    images = [InputImage("a", picture(10)), InputImage("b", b"no picture")]
-    found = await world.examiner.examine(images, Order(Plan(), detect=False))
-    assert [image.status for image in found] == [1, 0]
-    assert world.recorder.threads == []
+@pytest.mark.parametrize("policy", MultifacePolicy)
+async def test_the_body_of_a_filtered_face(world: SimpleNamespace, policy: MultifacePolicy) -> None:
+    """It stays where bodies without a face are wanted, else it is filtered with the face; other bodies stay."""
+    order = Order(Plan(multiface=policy), states=WantedStates(deepfake=[1]))
+    (image,) = await world.examiner.examine([InputImage("a", picture(10))], order)
+    assert image.faces == []
+    (face,) = image.filtered_faces
+    assert [reason.filter_name for reason in face.reasons] == ["deepfake_states"]
+    assert face.warp is None
+    kept = [body.detection.rect.x for body in image.bodies]
+    filtered = [(body.detection.rect.x, body.reasons) for body in image.filtered_bodies]
+    if policy is MultifacePolicy.ALLOWED:
+        assert (kept, filtered) == ([0, 5], [])
+    else:
+        assert (kept, filtered) == ([5], [(0, face.reasons)])
+
+
+async def test_persons_keep_face_and_body_together(world: SimpleNamespace) -> None:
+    (image,) = await world.examiner.examine([InputImage("a", picture(10))], Order(Plan()))
+    first, second = image.persons
+    assert first.face is not None
+    assert first.body is not None
+    assert (first.body.detection.rect.x, second.face) == (0, None)
+    assert image.people is None
 
 
 async def _until_idle(pool: WorkerPool) -> None:

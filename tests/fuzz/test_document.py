@@ -1,8 +1,10 @@
 """Generated requests for every operation of the published document, good and bad: no server error, and every answer is
 one that the document describes (status, content type, headers, schema)."""
 
+import base64
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.isolation.things import BODY_WARP, descriptor
+from tests.estimation.pictures import encode, read
+from tests.isolation.things import BODY_WARP, FACE_WARP, descriptor
 from tests.servers import PHOTOS, Server, running_server
 
 EXAMPLES = 25
@@ -41,8 +44,12 @@ REPRODUCIBLE = settings(
     suppress_health_check=list(HealthCheck),
 )
 DESCRIPTOR = descriptor(1)
-PICTURES = {"POST /6/iso", "POST /6/liveness", "POST /6/samples/faces", "POST /6/samples/bodies", "POST /6/images"}
-HARD_TO_SERVE = PICTURES | {
+ESTIMATING = {"POST /6/sdk", "POST /6/iso", "POST /6/detector", "POST /6/liveness"}
+"""Operations whose good requests get a picture for the bytes that were made up."""
+WARPS = {"1": FACE_WARP, "2": BODY_WARP}
+"""What is sent in place of a photograph, by the query parameter that says so."""
+HARD_TO_SERVE = {
+    *("POST /6/samples/faces", "POST /6/samples/bodies", "POST /6/images"),
     "PATCH /6/lists/{list_id}/faces",
     "POST /6/accounts",
     "POST /6/attributes",
@@ -179,6 +186,19 @@ def _fuzz(operation: Any, mode: GenerationMode, server: Server, things: Things, 
     check()
 
 
+@cache
+def _small_photo() -> bytes:
+    return encode(read(PHOTOS / "astronaut.png")[:280, 60:340])
+
+
+def _put_picture(case: Case) -> None:
+    """A small photograph with a face, or a warp where the query says that it is one, in the form that is announced."""
+    query = case.query or {}
+    kind = str(query.get("image_type") or query.get("warped_image") or "")
+    data = WARPS.get(kind) or _small_photo()
+    case.body = base64.b64encode(data) if str(case.media_type).endswith("-base64") else data
+
+
 def _answer(case: Case, mode: GenerationMode, server: Server, things: Things) -> int:
     """Sends the case and checks the reply; its status."""
     case.headers.pop("Authorization", None)
@@ -187,7 +207,9 @@ def _answer(case: Case, mode: GenerationMode, server: Server, things: Things) ->
             name: things.body_sample if "/bodies/" in case.path else things.by_name.get(name, value)
             for name, value in (case.path_parameters or {}).items()
         }
-        if isinstance(case.body, dict | list):
+        if case.operation.label in ESTIMATING and str(case.media_type).startswith("image/"):
+            _put_picture(case)
+        elif isinstance(case.body, dict | list):
             case.body = things.put_into(case.body)
     # the one credential that survives whatever PATCH /6/account is told
     reply = case.call(base_url=server.url, headers={"Luna-Account-Id": things.account_id}, timeout=60)

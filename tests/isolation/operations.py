@@ -247,9 +247,17 @@ ENTRIES: dict[tuple[str, str], Entry] = {
         rights={"resources": ["sdk"]},
         inner_rights={"image": ["view"]},
     ),
-    ("POST", "/6/iso"): Entry(picture("POST", "/6/iso", PHOTO), own=(200, 11044), rights={"resources": ["iso"]}),
+    ("POST", "/6/iso"): Entry(
+        by_url("/6/iso"),
+        shows=image_was_read,
+        rights={"resources": ["iso"]},
+        inner_rights={"image": ["view"]},
+    ),
     ("POST", "/6/liveness"): Entry(
-        picture("POST", "/6/liveness", PHOTO), own=(200, 11044), rights={"resources": ["liveness"]}
+        by_url("/6/liveness"),
+        shows=image_was_read,
+        rights={"resources": ["liveness"]},
+        inner_rights={"image": ["view"]},
     ),
     ("POST", "/6/detector"): Entry(picture("POST", "/6/detector", PHOTO), rights={"face_sample": ["creation"]}),
     ("POST", "/6/extractor"): Entry(

@@ -184,7 +184,7 @@ async def test_matching_finds_nothing_foreign(name: str, owner: Account, rival: 
     assert not await found(rival)
 
 
-@pytest.mark.parametrize("address", ["/6/sdk", "/6/detector"])
+@pytest.mark.parametrize("address", ["/6/sdk", "/6/detector", "/6/iso", "/6/liveness"])
 @pytest.mark.parametrize("folder", ["images/{image}", "samples/faces/{face_sample}", "objects/{object}"])
 async def test_foreign_images_are_not_read_by_their_address(
     address: str, folder: str, owner: Account, rival: Account, shared_things: Things

@@ -10,11 +10,11 @@ from lunaria.vision.runtime import readable
 
 Roles = tuple[str, ...]
 
-_EYES: Roles = ("face_mesh", "face_blendshapes")
-_EYES_AND_GLASSES: Roles = (*_EYES, "body_features", "face_glasses")
+_GLASSES: Roles = ("body_features", "face_glasses")
 """Sunglasses hide eyes; where nothing tells glasses, no eye counts as hidden by them."""
-_OPEN_CHECKS: Roles = (*_EYES, "portrait_segmentation", "body_keypoints")
-_ALL_CHECKS: Roles = (*_OPEN_CHECKS, "face_features", "face_mask", "body_features", "face_glasses", "face_headwear")
+_MOVEMENTS: Roles = ("face_mesh", "face_blendshapes")
+_OPEN_CHECKS: Roles = (*_MOVEMENTS, "portrait_segmentation", "body_keypoints")
+_ALL_CHECKS: Roles = (*_OPEN_CHECKS, "face_features", "face_mask", *_GLASSES, "face_headwear")
 """The checks of masks, glasses and headwear are left out where nothing tells these."""
 
 ESTIMATES: Mapping[str, tuple[Roles, ...]] = MappingProxyType(
@@ -24,15 +24,15 @@ ESTIMATES: Mapping[str, tuple[Roles, ...]] = MappingProxyType(
         "face_landmarks68": (("face_landmarks68",),),
         "face_descriptor": (("face_landmarks68", "face_descriptor"),),
         "head_pose": (("face_mesh",), ("face_landmarks68",)),
-        "emotions": (("face_emotions",), ("face_emotions_open",)),
-        "mask": (("face_features", "face_mask"),),
+        "emotions": (("face_emotions", "face_features", "face_emotions_head"), ("face_emotions_open",)),
+        "mask": (("face_features", "face_mask"), ("face_features", "face_mask_open")),
         "glasses": (("body_features", "face_glasses"),),
         "liveness": (("face_liveness_27", "face_liveness_40"),),
         "deepfake": (("face_deepfake",),),
         "quality": (("face_landmarks68",),),
-        "gaze": (_EYES_AND_GLASSES, _EYES),
-        "eyes_attributes": (_EYES_AND_GLASSES, _EYES),
-        "mouth_attributes": (("face_mesh", "face_blendshapes", "face_features", "face_mask"),),
+        "gaze": ((*_MOVEMENTS, *_GLASSES), _MOVEMENTS),
+        "eyes_attributes": (("face_mesh", *_GLASSES), ("face_mesh",)),
+        "mouth_attributes": ((*_MOVEMENTS, "face_features", "face_mask"),),
         "basic_attributes": (
             ("face_features", "face_age", "face_gender", "face_ethnicity"),
             ("face_features", "face_age", "face_gender", "face_ethnicity_open"),
