@@ -45,6 +45,7 @@ class Server:
             "LUNARIA_MODELS_FOLDER": str(MODELS),
             "LUNARIA_ACCESS_ADMIN_PASSWORD": PASSWORD,
             "LUNARIA_LOG_LEVEL": "warning",
+            "LUNARIA_MODELS_PRELOAD": "false",
             "LUNARIA_LOG_FORMAT": "json",
             **{name: str(value) for name, value in (settings or {}).items()},
         }

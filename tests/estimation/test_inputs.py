@@ -22,8 +22,8 @@ from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import SystemClock
 from lunaria.storage.blobstore import BlobStoreUnavailableError, open_blob_store
 from lunaria.storage.database import Database
-from lunaria.vision.analysis import Box
 from lunaria.vision.images import Decoder
+from lunaria.vision.plan import Box
 
 MAX_BYTES = 1000
 MAX_IMAGES = 5

@@ -16,17 +16,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lunaria.vision.analysis import (
-    Analyzer,
-    Box,
-    FaceFinding,
-    ImageType,
-    MultifacePolicy,
-    MultipleFacesError,
-    Plan,
-)
+from lunaria.vision.analysis import Analyzer, MultipleFacesError
+from lunaria.vision.findings import FaceFinding
 from lunaria.vision.images import Decoder, Image, ImageError, encode_jpeg
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.plan import Box, ImageType, MultifacePolicy, Plan
 
 Pixels = NDArray[np.uint8]
 
@@ -209,8 +203,14 @@ def test_a_warp_of_another_size_is_refused(analyzer: Analyzer) -> None:
     assert (caught.value.code, caught.value.detail) == (11030, "Image size is not equal to 250x250")
 
 
-def test_a_body_warp_has_no_face_findings(analyzer: Analyzer, images: dict[str, Image]) -> None:
-    assert analyzer.analyze(images["obama"], EVERYTHING, image_type=ImageType.BODY_WARP) == []
+def test_a_body_warp_gives_one_body_and_no_face(analyzer: Analyzer, images: dict[str, Image]) -> None:
+    warp = raw(np.asarray(cv2.resize(images["astronaut"].pixels[:500, :260], (128, 256)), np.uint8))
+    found = analyzer.find(warp, EVERYTHING, image_type=ImageType.BODY_WARP)
+    assert (found.faces, [body.rect for body in found.bodies]) == ([], [Box(0, 0, 128, 256)])
+    assert found.persons == [(None, 0)]
+    with pytest.raises(ImageError) as caught:
+        analyzer.find(images["obama"], EVERYTHING, image_type=ImageType.BODY_WARP)
+    assert (caught.value.code, caught.value.detail) == (11030, "Image size is not equal to 128x256")
 
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lunaria.vision.analysis import Box, FaceFinding
 from lunaria.vision.calibration import CalibrationError, central_face, impostor_cosines, photographs
+from lunaria.vision.findings import FaceFinding
 from lunaria.vision.images import Image
+from lunaria.vision.plan import Box
 
 
 def test_photographs_of_a_folder_and_a_zip(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lunaria.vision import analysis
-from lunaria.vision.analysis import Analyzer, Plan
+from lunaria.vision.analysis import Analyzer
 from lunaria.vision.descriptor_score import QualityScore
 from lunaria.vision.detections import Detections, no_detections
 from lunaria.vision.faces import FaceDetector
@@ -24,6 +24,7 @@ from lunaria.vision.images import Decoder, Image
 from lunaria.vision.landmarks import LandmarkNetwork, Landmarks
 from lunaria.vision.packs.manifest import built_in_pack
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.plan import Plan
 from lunaria.vision.runtime import RuntimeUnavailableError, open_session
 from lunaria.vision.yunet import YuNet
 

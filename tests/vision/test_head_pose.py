@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lunaria.vision.analysis import Analyzer, Plan
+from lunaria.vision.analysis import Analyzer
 from lunaria.vision.head_pose import VERTICES_OF_LANDMARKS68, FaceMesh, HeadPose, HeadPoseEstimator
 from lunaria.vision.images import Decoder, Image
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.plan import Plan
 
 RNG = np.random.default_rng(7)
 # Any solid body will do for the geometry; the real face lies in the model store.

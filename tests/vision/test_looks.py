@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lunaria.vision import looks as module
-from lunaria.vision.analysis import Analyzer, Plan
+from lunaria.vision.analysis import Analyzer
 from lunaria.vision.descriptors import DescriptorNetwork
 from lunaria.vision.detections import Detections, no_detections
 from lunaria.vision.faces import CLEAR_LEAD, FaceDetector
@@ -20,6 +20,7 @@ from lunaria.vision.images import Decoder, Image
 from lunaria.vision.landmarks import LandmarkNetwork, Landmarks
 from lunaria.vision.looks import Looks
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.plan import Plan
 from lunaria.vision.warps import ALIGNED_SIDE, ALIGNED_TEMPLATE
 
 IMAGE = np.zeros((200, 200, 3), np.uint8)

@@ -32,7 +32,10 @@ ESTIMATES: Mapping[str, tuple[Roles, ...]] = MappingProxyType(
         "quality": (("face_landmarks68",),),
         "gaze": ((*_MOVEMENTS, *_GLASSES), _MOVEMENTS),
         "eyes_attributes": (("face_mesh", *_GLASSES), ("face_mesh",)),
-        "mouth_attributes": ((*_MOVEMENTS, "face_features", "face_mask"),),
+        "mouth_attributes": (
+            (*_MOVEMENTS, "face_features", "face_mask"),
+            (*_MOVEMENTS, "face_features", "face_mask_open"),
+        ),
         "basic_attributes": (
             ("face_features", "face_age", "face_gender", "face_ethnicity"),
             ("face_features", "face_age", "face_gender", "face_ethnicity_open"),

@@ -61,7 +61,7 @@ class FaceEstimators:
             lambda: UpperFaceNetwork(load.session("body_features"), load.preprocessing("body_features"))
         )
         self.emotions: Once[EmotionNetwork | OpenEmotionNetwork] = Once(self._load_emotions)
-        self.mask = Once(lambda: MaskEstimator(LinearHead.load(load.path("face_mask"))))
+        self.mask = Once(self._load_mask)
         self.glasses = Once(lambda: GlassesEstimator(self._upper_face(), load.path("face_glasses")))
         self.headwear = Once(lambda: HeadwearEstimator(self._upper_face(), load.path("face_headwear")))
         self.basic_attributes = Once(self._load_basic_attributes)
@@ -96,7 +96,6 @@ class FaceEstimators:
             "face_features": self._features,
             "face_blendshapes": self._blendshapes,
             "body_features": self._upper_face,
-            "face_mask": self.mask,
             "face_glasses": self.glasses,
             "face_headwear": self.headwear,
             "face_liveness_27": self.liveness,
@@ -108,6 +107,7 @@ class FaceEstimators:
             if self._load.serves(role):
                 once()
         self.emotions()
+        self.mask()
         self.basic_attributes()
 
     def estimate(self, image: Image, views: FaceViews, plan: Plan, findings: Sequence[FaceFinding]) -> None:
@@ -135,8 +135,14 @@ class FaceEstimators:
 
     def _load_emotions(self) -> EmotionNetwork | OpenEmotionNetwork:
         if self._load.serves("face_emotions"):
-            return EmotionNetwork(self._load.session("face_emotions"))
+            head = LinearHead.load(self._load.path("face_emotions_head"))
+            weight = float(self._load.store.spec("face_emotions_head").parameters["weight"])
+            return EmotionNetwork(self._load.session("face_emotions"), head, weight)
         return OpenEmotionNetwork(self._load.session("face_emotions_open"))
+
+    def _load_mask(self) -> MaskEstimator:
+        role = "face_mask" if self._load.serves("face_mask") else "face_mask_open"
+        return MaskEstimator(LinearHead.load(self._load.path(role)))
 
     def _load_basic_attributes(self) -> BasicAttributeEstimator:
         load = self._load
