@@ -51,7 +51,8 @@ class MaskEstimate:
     @property
     def states(self) -> dict[MaskState, float]:
         """Probabilities of the three states: sums of two occlusions each."""
-        return {state: sum(self.occlusions[part] for part in parts) for state, parts in STATE_PARTS.items()}
+        # rounded sums may exceed 1 a little
+        return {state: min(1.0, sum(self.occlusions[part] for part in parts)) for state, parts in STATE_PARTS.items()}
 
     @property
     def predominant_state(self) -> MaskState:
