@@ -241,7 +241,11 @@ def keep(chain: Chain, data: Path, role: str, faces: Faces, licence: str, notes:
     print(role, *figures.items(), sep="\n", flush=True)
     entry = {
         "kind": "linear-head",
-        "title": "Mask and other coverings of a face by its features: multinomial logistic regression",
+        "title": (
+            "Mask and other coverings by the features, trained on free photographs alone"
+            if licence == "open"
+            else "Mask and other coverings of a face by its features: multinomial logistic regression"
+        ),
         "licence": licence,
         "licence_notes": notes,
         "training_data": origin,

@@ -12,12 +12,17 @@ from lunaria.http.query import parse_query
 from lunaria.vision.packs.manifest import built_in_pack
 from lunaria.vision.packs.store import KINDS, ModelStore
 
-RESEARCH_ONLY = {"mask", "glasses", "deepfake", "mouth_attributes", "body_descriptor", "body_attributes"}
+RESEARCH_ONLY = {"glasses", "deepfake", "body_descriptor", "body_attributes"}
 """What nothing but weights for research can tell."""
-OTHER_NETWORKS = {"emotions": "face_emotions_open", "basic_attributes": "face_ethnicity_open"}
+OTHER_NETWORKS = {
+    "emotions": "face_emotions_open",
+    "basic_attributes": "face_ethnicity_open",
+    "mask": "face_mask_open",
+    "mouth_attributes": "face_mask_open",
+}
 """What another network tells where research is not allowed, and its role."""
 LESS_NETWORKS = {"gaze", "eyes_attributes", "face_quality", "iso"}
-"""What is told with less: without glasses before the eyes, without the checks of masks, glasses and headwear."""
+"""What is told with less: without glasses before the eyes, without the checks of glasses and headwear."""
 QUERIES = (SdkQuery, DetectorQuery)
 ALWAYS = {
     *("estimate_head_pose", "estimate_landmarks68", "estimate_landmarks5", "estimate_face_descriptor"),
@@ -82,9 +87,9 @@ def test_what_falls_back(whole: Catalogue, only_open: Catalogue) -> None:
 def test_the_first_missing_estimate_is_named(only_open: Catalogue) -> None:
     only_open.refuse_missing(["emotions", "liveness", "iso"])
     with pytest.raises(ApiError) as raised:
-        only_open.refuse_missing(["emotions", "mask", "glasses"])
+        only_open.refuse_missing(["emotions", "glasses", "deepfake"])
     assert (raised.value.code, raised.value.status) == (11044, 403)
-    assert raised.value.detail.startswith("mask ")
+    assert raised.value.detail.startswith("glasses ")
 
 
 def test_networks_that_cannot_be_read_here_leave_their_estimates_out(

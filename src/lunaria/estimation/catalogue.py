@@ -13,9 +13,10 @@ Roles = tuple[str, ...]
 _GLASSES: Roles = ("body_features", "face_glasses")
 """Sunglasses hide eyes; where nothing tells glasses, no eye counts as hidden by them."""
 _MOVEMENTS: Roles = ("face_mesh", "face_blendshapes")
-_OPEN_CHECKS: Roles = (*_MOVEMENTS, "portrait_segmentation", "body_keypoints")
-_ALL_CHECKS: Roles = (*_OPEN_CHECKS, "face_features", "face_mask", *_GLASSES, "face_headwear")
-"""The checks of masks, glasses and headwear are left out where nothing tells these."""
+_CHECKS: Roles = (*_MOVEMENTS, "portrait_segmentation", "body_keypoints", "face_features")
+_ALL_CHECKS: Roles = (*_CHECKS, "face_mask", *_GLASSES, "face_headwear")
+_OPEN_CHECKS: Roles = (*_CHECKS, "face_mask_open")
+"""The checks of glasses and headwear are left out where nothing tells these."""
 
 ESTIMATES: Mapping[str, tuple[Roles, ...]] = MappingProxyType(
     {

@@ -119,11 +119,6 @@ class FaceEstimators:
             _Work(self, image, views, plan, findings).do()
 
     @property
-    def tells_mask(self) -> bool:
-        """Whether the estimator of masks may serve."""
-        return self._load.serves("face_mask")
-
-    @property
     def tells_glasses(self) -> bool:
         """Whether the estimator of glasses may serve."""
         return self._load.serves("face_glasses")
@@ -234,9 +229,7 @@ class _Work:
 
     @cached_property
     def _mouth(self) -> list[Mouth]:
-        """Where nothing tells masks, no mouth counts as hidden by one."""
-        known = self._by.tells_mask
-        hidden = [1 - mask.states["missing"] for mask in self._mask] if known else [0.0] * len(self._views)
+        hidden = [1 - mask.states["missing"] for mask in self._mask]
         return MouthEstimator().estimate(self._views, hidden)
 
     def _measured(self, wanted: frozenset[Need]) -> list[dict[str, Value]]:
@@ -277,7 +270,7 @@ class _Work:
             "mouth": lambda: [
                 {
                     "mouth_smiling": mouth.smile,
-                    "mouth_occluded": mouth.occluded if self._by.tells_mask else None,
+                    "mouth_occluded": mouth.occluded,
                     "mouth_open": mouth.opened,
                     "smile_properties": max(mouth.smile_types, key=mouth.smile_types.__getitem__),
                 }
