@@ -21,6 +21,7 @@ def picture(file: Path) -> Iterator[Any]:
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "lunaria"
     mpl.rcParams["svg.fonttype"] = "none"
+    mpl.rcParams["font.sans-serif"] = ["DejaVu Sans"]  # else each text names a dozen fonts
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(5, 3.4))

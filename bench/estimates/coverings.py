@@ -66,12 +66,12 @@ def _own_masks(run: Run) -> Report:
 
 @held_out.by_training
 def _masks_on_lfw(run: Run) -> Report:
-    """False alarms on bare faces, and coverings painted on bare faces and found anew: LFW was not trained on."""
+    """False alarms on bare faces, and coverings painted on bare faces and found anew, of persons not trained on."""
     from training.features import part_of
     from training.mask import PAINTERS, SEED
 
     pictures = files(run.needed("lfw"))
-    names = run.chosen(one_a_person(list(pictures)))
+    names = run.chosen(one_a_person(held_out.mask(list(pictures))))
     bare = run.faces(((name, pictures[name]) for name in names), len(names), Plan(mask=True, landmarks68=True))
     painted_on = [name for name in names[::PAINTED_EVERY] if bare[name] is not None]
 
@@ -119,7 +119,7 @@ def _masks_on_lfw(run: Run) -> Report:
         table(["painted", "stands for", *OCCLUSIONS, NO_FACE], rows, text_columns=2),
     ]
     data = (
-        f"LFW (research), {len(names):,} photographs, not trained on; the painters are those of the training, so that "
+        f"LFW (research), {len(names):,} persons not trained on; the painters are those of the training, so that "
         "real masks below the nose or on the chin may be told less well"
     )
     targets = [Target("false alarms on LFW", 0.004, alarms, least=False)]

@@ -43,6 +43,14 @@ def utkface(names: list[str]) -> list[str]:
 
 
 @by_training
+def mask(names: list[str]) -> list[str]:
+    """Those of LFW whose persons the head for masks was not trained on."""
+    from training.mask import is_reported
+
+    return [name for name in names if is_reported(name)]
+
+
+@by_training
 def glasses(source: str) -> dict[str, str]:
     """Words by photograph of the part of an archive that the head was not trained on."""
     from training.glasses import TEST_SHARE

@@ -70,7 +70,8 @@ class Report:
     targets: Sequence[Target] = ()
 
     def text(self, store: ModelStore) -> str:
-        parts = [conditions(self.data, "onnxruntime", "openvino"), "", f"Networks: {_networks(store, self.roles)}.", ""]
+        stated = conditions(f"Data: {self.data}.", "onnxruntime", "openvino")
+        parts = [stated, "", f"Networks: {_networks(store, self.roles)}.", ""]
         parts += self.lines
         if self.targets:
             header = ["figure to reach", "wanted", "measured", "met"]
