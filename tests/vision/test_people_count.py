@@ -65,20 +65,20 @@ def test_tiles_cover_everything_and_overlap(length: int) -> None:
 
 
 def test_everybody_is_counted_once_with_the_head_at_the_top() -> None:
-    heads = PeopleCounter([SeesBlocks()]).count(scene())
+    heads = PeopleCounter([SeesBlocks()], least_hints=0).count(scene())
     assert sorted(heads.tolist()) == [[25, 26], [155, 116], [395, 236]]
 
 
 def test_half_a_person_at_the_edge_of_a_tile_is_no_person() -> None:
     pixels = np.zeros((200, 360, 3), np.uint8)
     pixels[50:150, 150:180] = 99  # all of it is in both tiles: 0..200 and 160..360 cut it at 160
-    assert len(PeopleCounter([SeesBlocks()]).count(pixels)) == 1
+    assert len(PeopleCounter([SeesBlocks()], least_hints=0).count(pixels)) == 1
 
 
 def test_the_work_is_bounded() -> None:
     network = SeesBlocks()
     network.side = 416
-    assert PeopleCounter([network]).count(np.zeros((6000, 6000, 3), np.uint8)).shape == (0, 2)
+    assert PeopleCounter([network], least_hints=0).count(np.zeros((6000, 6000, 3), np.uint8)).shape == (0, 2)
     assert network.runs == 17
 
 
@@ -92,14 +92,14 @@ def test_what_one_of_two_networks_sees_weakly_does_not_count() -> None:
         def find(self, pixels: NDArray[np.uint8]) -> BodyDetections:
             return no_bodies()
 
-    assert len(PeopleCounter([SeesBlocks(), Blind()]).count(scene())) == 3
-    assert len(PeopleCounter([Weak(), Blind()]).count(scene())) == 0
+    assert len(PeopleCounter([SeesBlocks(), Blind()], least_hints=0).count(scene())) == 3
+    assert len(PeopleCounter([Weak(), Blind()], least_hints=0).count(scene())) == 0
 
 
 def test_a_face_counts_where_no_body_holds_it() -> None:
     held, alone, doubtful = [145.0, 112, 165, 130], [250.0, 40, 270, 60], [300.0, 40, 320, 60]
     faces = cast(Any, SeesFaces((held, 0.95), (alone, 0.95), (doubtful, 0.7)))
-    heads = PeopleCounter([SeesBlocks()], faces).count(scene())
+    heads = PeopleCounter([SeesBlocks()], faces, least_hints=0).count(scene())
     assert len(heads) == 4
     assert heads[-1].tolist() == [260, 50]
 
@@ -115,6 +115,31 @@ def test_photographs_of_one_person(model_store: ModelStore, photos: Path) -> Non
         CenterNet(open_session(model_store.network("body_detector_centernet").path)),
     ]
     pixels = Decoder().decode((photos / "astronaut.png").read_bytes()).pixels
-    heads = PeopleCounter(networks).count(pixels)
+    heads = PeopleCounter(networks, least_hints=0).count(pixels)
     assert len(heads) == 1
     assert np.abs(heads[0] - [220, 100]).max() < 80
+
+
+def test_tiles_are_looked_at_only_where_the_whole_image_shows_several_people() -> None:
+    class Counts:
+        side = 416
+
+        def __init__(self, people: int) -> None:
+            self.people, self.calls = people, 0
+
+        def find(self, pixels: NDArray[np.uint8]) -> BodyDetections:
+            self.calls += 1
+            if self.calls > 1:
+                return no_bodies()
+            lefts = 100.0 * np.arange(self.people)
+            boxes = np.stack([lefts, lefts * 0, lefts + 50, lefts * 0 + 200], axis=1)
+            return BodyDetections(boxes, np.full(self.people, 0.5))
+
+    pixels = np.zeros((900, 1200, 3), np.uint8)
+    few, many = Counts(2), Counts(3)
+    assert (len(PeopleCounter([few]).count(pixels)), few.calls) == (2, 1)
+    assert len(PeopleCounter([many]).count(pixels)) == 3
+    assert many.calls > 1
+    again = Counts(2)
+    seen = [Counts(2).find(pixels)]
+    assert (len(PeopleCounter([again]).count(pixels, seen)), again.calls) == (2, 0)

@@ -144,9 +144,11 @@ class Analyzer:
             return Findings(faces=[self._of_warp(image, plan)], persons=[(0, None)])
         pixels = image.pixels
         faces = self._faces(image, plan, face_boxes) if plan.detect_faces else []
+        wants_bodies = plan.detect_bodies and bool(faces or plan.multiface is MultifacePolicy.ALLOWED)
+        seen = self._bodies.look(pixels) if plan.people_count or (wants_bodies and body_boxes is None) else None
         bodies: list[BodyFinding] = []
-        if plan.detect_bodies and (faces or plan.multiface is MultifacePolicy.ALLOWED):
-            found = self._bodies.detect(pixels, body_boxes)
+        if wants_bodies:
+            found = self._bodies.detect(pixels, body_boxes, seen)
             persons, kept = _persons(faces, found.boxes, plan)
             bodies = self._bodies.estimate(pixels, found.take(kept), plan)
             for face, body in persons:
@@ -154,7 +156,7 @@ class Analyzer:
                     _trust_face(faces[face], bodies[body])
         else:
             persons = [(index, None) for index in range(len(faces))]
-        return Findings(faces, bodies, persons, self._counter().count(pixels) if plan.people_count else None)
+        return Findings(faces, bodies, persons, self._counter().count(pixels, seen) if plan.people_count else None)
 
     def _faces(self, image: Image, plan: Plan, boxes: Sequence[Box] | None) -> list[FaceFinding]:
         looks = self._networks.looks()

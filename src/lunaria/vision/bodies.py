@@ -39,9 +39,13 @@ class BodyDetector:
         self._networks = list(networks)
         self._threshold = threshold
 
-    def detect(self, pixels: Pixels) -> BodyDetections:
-        """All bodies of an RGB image (H, W, 3). Their boxes lie inside the image."""
-        found = self.candidates(pixels)
+    def look(self, pixels: Pixels) -> list[BodyDetections]:
+        """What each network finds in an RGB image (H, W, 3)."""
+        return [network.find(pixels) for network in self._networks]
+
+    def detect(self, pixels: Pixels, seen: Sequence[BodyDetections] | None = None) -> BodyDetections:
+        """All bodies of an RGB image (H, W, 3). Their boxes lie inside the image. `seen`: what `look` gave for it."""
+        found = self.candidates(pixels, seen)
         return found.take(found.scores >= self._threshold)
 
     def detect_in_box(self, pixels: Pixels, box: Points) -> BodyDetections:
@@ -59,9 +63,9 @@ class BodyDetector:
             return no_bodies()
         return found.take([matching[np.argmax((overlaps * found.scores)[matching])]])
 
-    def candidates(self, pixels: Pixels) -> BodyDetections:
+    def candidates(self, pixels: Pixels, seen: Sequence[BodyDetections] | None = None) -> BodyDetections:
         """As detect, with those below the threshold: for measuring."""
-        found = fuse([network.find(pixels) for network in self._networks])
+        found = fuse(self.look(pixels) if seen is None else seen)
         height, width = pixels.shape[:2]
         boxes = np.clip(found.boxes, 0, [width, height, width, height])
         return BodyDetections(boxes, found.scores).take(((boxes[:, 2:] - boxes[:, :2]) >= 1).all(axis=1))

@@ -58,11 +58,17 @@ class BodyAnalyzer:
         if self._load.serves("body_attributes"):
             self._attributes()
 
-    def detect(self, pixels: Pixels, boxes: Sequence[Box] | None) -> BodyDetections:
-        """All bodies of an RGB image (H, W, 3), or those that given boxes are meant to hold."""
+    def look(self, pixels: Pixels) -> list[BodyDetections]:
+        """What each network finds in an RGB image (H, W, 3): detection and count need it both."""
+        return self._detector().look(pixels)
+
+    def detect(
+        self, pixels: Pixels, boxes: Sequence[Box] | None, seen: Sequence[BodyDetections] | None
+    ) -> BodyDetections:
+        """All bodies of an RGB image (H, W, 3), or those that given boxes are meant to hold. `seen`: from `look`."""
         detector = self._detector()
         if boxes is None:
-            return detector.detect(pixels)
+            return detector.detect(pixels, seen)
         return no_bodies().joined(*[detector.detect_in_box(pixels, box.corners) for box in boxes])
 
     def estimate(self, pixels: Pixels, found: BodyDetections, plan: Plan) -> list[BodyFinding]:

@@ -8,22 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lunaria.kit.once import Once
 from lunaria.vision.packs.manifest import Preprocessing
 from lunaria.vision.packs.store import ModelStore, ModelStoreError
 from lunaria.vision.runtime import Backend, Device, InferenceSession, open_session, readable
 
 
 class NetworkLoader:
-    """Opens networks with one choice of backend and device. Raises the errors of ModelStore and of open_session."""
+    """Opens networks with one choice of backend and device, each once. Raises the errors of ModelStore and of
+    open_session. Thread-safe."""
 
     def __init__(self, store: ModelStore, backend: Backend, device: Device) -> None:
         self.store = store
         self._backend: Backend = backend
         self._device: Device = device
+        self._sessions: dict[str, Once[InferenceSession]] = {}
 
     def session(self, role: str) -> InferenceSession:
         """The network of a role."""
-        return open_session(self.store.network(role).path, backend=self._backend, device=self._device)
+        path = self.store.network(role).path
+        once = Once(lambda: open_session(path, backend=self._backend, device=self._device))
+        return self._sessions.setdefault(role, once)()
 
     def portable_session(self, role: str) -> InferenceSession:
         """The network of a role in whatever backend and device reads it: TensorFlow Lite files run in one only."""

@@ -23,6 +23,10 @@ from lunaria.vision.geometry import Pixels, Points, resized
 COUNT_THRESHOLD = 0.25
 """Fused score from which a body counts."""
 
+LEAST_HINTS, HINT_SCORE = 3, 0.15
+"""Tiles are only looked at when the whole image shows at least so many bodies with at least this fused score. All 30
+street photographs do (5 or more); of seven portraits one does, and the others cost a tenth."""
+
 FACE_THRESHOLD = 0.9
 """Score from which a face counts that no counted body holds."""
 
@@ -48,18 +52,35 @@ UPPER_PART = 0.5
 class PeopleCounter:
     """Counts people with networks that find bodies, and with a face detector for those of whom only the face is seen.
 
-    Thread-safe.
+    Thread-safe. `least_hints`: how many bodies the whole image must show for its tiles to be looked at.
     """
 
-    def __init__(self, networks: Sequence[BodyNetwork], face_detector: FaceDetector | None = None) -> None:
+    def __init__(
+        self,
+        networks: Sequence[BodyNetwork],
+        face_detector: FaceDetector | None = None,
+        *,
+        least_hints: int = LEAST_HINTS,
+    ) -> None:
         self._networks = list(networks)
+        self._least_hints = least_hints
         self._face_detector = face_detector
 
-    def count(self, pixels: Pixels) -> Points:
-        """The heads (K, 2: x, y) of the people in an RGB image (H, W, 3)."""
+    def count(self, pixels: Pixels, seen: Sequence[BodyDetections] | None = None) -> Points:
+        """The heads (K, 2: x, y) of the people in an RGB image (H, W, 3).
+
+        `seen`: what each network finds in the whole image, where that is known already.
+        """
         scale = min(1.0, LARGEST_SIDE / max(pixels.shape[:2]))
         small = resized(pixels, LARGEST_SIDE) if scale < 1 else pixels
-        bodies = merge_people(fuse([merge_people(_tiled(network, small)) for network in self._networks]))
+        if seen is None:
+            whole = [network.find(small) for network in self._networks]
+        else:
+            whole = [BodyDetections(one.boxes * scale, one.scores) for one in seen]
+        bodies = merge_people(fuse([merge_people(one) for one in whole]))
+        if (bodies.scores >= HINT_SCORE).sum() >= self._least_hints:
+            tiled = [_tiled(network, small, one) for network, one in zip(self._networks, whole, strict=True)]
+            bodies = merge_people(fuse([merge_people(one) for one in tiled]))
         boxes = bodies.boxes[bodies.scores >= COUNT_THRESHOLD]
         sizes = boxes[:, 2:] - boxes[:, :2]
         heads = boxes[:, :2] + sizes * [0.5, HEAD_DEPTH]
@@ -98,9 +119,9 @@ def tile_starts(length: int, side: int) -> list[int]:
     return [round(index * (length - side) / (count - 1)) for index in range(count)]
 
 
-def _tiled(network: BodyNetwork, pixels: Pixels) -> BodyDetections:
-    """What a network finds in the whole image and in its tiles, people several times."""
-    found = [network.find(pixels)]
+def _tiled(network: BodyNetwork, pixels: Pixels, whole: BodyDetections) -> BodyDetections:
+    """What a network finds in the whole image, which is given, and in its tiles, people several times."""
+    found = [whole]
     height, width = pixels.shape[:2]
     if max(height, width) > network.side:
         for top in tile_starts(height, network.side):
