@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lunaria.vision import analysis
+from lunaria.vision import networks
 from lunaria.vision.analysis import Analyzer
 from lunaria.vision.descriptor_score import QualityScore
 from lunaria.vision.detections import Detections, no_detections
@@ -183,7 +183,7 @@ def test_without_a_reader_for_the_mesh_the_pose_comes_from_landmarks(
             raise RuntimeUnavailableError("not installed")
         return open_session(path, **options)
 
-    monkeypatch.setattr(analysis, "open_session", without_tflite)
+    monkeypatch.setattr(networks, "open_session", without_tflite)
     (face,) = Analyzer(model_store).analyze(image, Plan(head_pose=True))
     assert face.head_pose is not None
     assert expected.head_pose is not None
