@@ -276,7 +276,7 @@ def networks_part(everything: Whole, uncounted: Whole, decoding: float) -> list[
         f"matrix products. Decoding the file, not part of it, takes {decoding:.1f} ms more.",
         table(header, rows),
         f"Each network alone, on its own input, against all of them in one analysis; it shall be at most {LIMIT:.0f}. "
-        "Counting people runs the networks that find bodies over tiles of the photograph, many times.",
+        "Where a photograph shows several people, counting runs the networks that find bodies over tiles of it too.",
         table(
             ["analysis", "together, ms", "each network once, ms", "ratio", "each as often as it runs, ms", "ratio"],
             sums,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.estimates.run import NO_FACE, Report, Run, Target, confusion_line, confusion_table, missed
 from bench.estimates.sources import by_folder, mosaic, photograph
 from lunaria.evaluation.classification import Confusion, area_under_curve
-from lunaria.vision.estimators.emotions import EMOTIONS, EmotionNetwork
+from lunaria.vision.estimators.emotions import EMOTIONS, SIDE, EmotionNetwork
 from lunaria.vision.estimators.features import EMBEDDING, LinearHead
 from lunaria.vision.findings import FaceFinding
 from lunaria.vision.geometry import Pixels
@@ -22,8 +22,8 @@ from lunaria.vision.views import FaceFeatures, FaceViews
 
 IN_FER2013 = dict(zip(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"), EMOTIONS, strict=True))
 """The words of FER2013."""
-MARGIN = 2
-"""What the network does not see of a tile, at each edge."""
+TILE = 48
+"""Pixels of a side of a tile."""
 SMILING = 0.5
 """From here on a smile counts, as in the study that the figures to reach come from."""
 FER2013 = "fer2013_public_test.jpg"
@@ -31,7 +31,7 @@ DATA = "FER2013, public test part, {count:,} grey tiles of 48 x 48 (issued for r
 
 
 class Tiles:
-    """Tiles as the emotion network's view of faces (`FaceViews.crops`): their middles, whatever square is asked for."""
+    """Tiles as the emotion network's view of faces (`FaceViews.crops`): their middles, whatever centre is asked for."""
 
     def __init__(self, tiles: Sequence[Pixels]) -> None:
         self._tiles = tiles
@@ -46,9 +46,12 @@ class Tiles:
         return FaceFeatures(nothing, nothing, nothing[:, 0])
 
     def crops(self, centre: tuple[float, float], side: float, size: int) -> NDArray[np.uint8]:
-        """(N, size, size, 3)."""
-        middles = [tile[MARGIN:-MARGIN, MARGIN:-MARGIN] for tile in self._tiles]
-        scaled = [cv2.resize(middle, (size, size), interpolation=cv2.INTER_AREA) for middle in middles]
+        """(N, size, size, 3): as much of the middle as `side` is of the side of a whole tile."""
+        visible = round(TILE * side / SIDE)
+        margin = (TILE - visible) // 2
+        middles = [tile[margin : TILE - margin, margin : TILE - margin] for tile in self._tiles]
+        way = cv2.INTER_AREA if visible >= size else cv2.INTER_LINEAR
+        scaled = [cv2.resize(middle, (size, size), interpolation=way) for middle in middles]
         return np.repeat(np.stack(scaled)[..., None], 3, axis=3)
 
 
@@ -91,7 +94,8 @@ def _of_tiles(run: Run, tiles: list[tuple[str, Pixels]], roles: tuple[str, ...])
             f"- Network on the tile as it lies, without the second opinion of the head: n={len(tiles):,}, **accuracy "
             f"{on_tiles.accuracy:.3f}**, mean recall {on_tiles.balanced_accuracy:.3f} ({each})."
         ]
-        targets.append(Target("accuracy on the tile as it lies: goal of an own network", 0.70, on_tiles.accuracy))
+        targets.append(Target("accuracy on the tile as it lies: least of an own network", 0.65, on_tiles.accuracy))
+        targets.append(Target("the same: what would be good", 0.70, on_tiles.accuracy))
     chain_accuracy = whole.without(NO_FACE).accuracy
     targets.append(Target("whole chain, faces found: what the packaged network has on tiles", 0.584, chain_accuracy))
     lines += ["", "Whole chain:", "", confusion_table(whole)]
