@@ -10,7 +10,7 @@ are taken, with the scale that makes faces held high and low look into the camer
 No labelled gaze was at hand: expect errors of 6 to 10 degrees, as literature states for gaze from landmarks.
 Of 112 faces of LFW that were looked at, 23 showed plainly where the eyes look within the head
 (training/labels/gaze_direction.csv): all 9 that look aside have the right sign (11 to 41 degrees), 14 that look
-straight ahead have -20 to 18, 8 on the median of the size. With the head's pose added, the gaze of 2,173 faces of
+straight ahead have -20 to 18, 8 on the median of the size. With the head's pose added, the yaw of 2,173 faces of
 UTKFace, most of which look into the camera, is 2.5 degrees beside it on the median (4.7 where the head is turned by
 more than 12). On 150 photographs of LFW the mirror image differs by 2.5 (yaw) and 2.7 degrees (pitch), a copy turned by
 20 degrees by 0.3 and 0.4, the warp by 0.6 and 0.5 on the median.
