@@ -26,7 +26,7 @@ from lunaria.vision.warps import warp_transform
 MESH_INPUT_SIDE = 256
 MESH_POINTS = 478
 CANONICAL_POINTS = 468
-MESH_BATCH = 16
+MESH_BATCH = 2
 MESH_CENTRE = (125.0, 137.5)
 MESH_SIDE = 225.0
 """The square that the mesh network sees, in pixels of the 250x250 warp. It lies inside the warp, so that a photograph

@@ -72,7 +72,7 @@ def test_many_faces_run_in_bounded_batches_and_keep_their_order(
     for index in range(count):
         pixels[:, 250 * index : 250 * (index + 1)] = 10 * index
     found = network[1].extract(views(pixels, [250.0 * index for index in range(count)]))
-    assert network[0].batches == [BATCH, BATCH, 3]
+    assert network[0].batches == [BATCH] * (count // BATCH) + [1] * (count % BATCH)
     assert found.embedding[:, 0].tolist() == pytest.approx([10 * index - 1 for index in range(count)])
 
 

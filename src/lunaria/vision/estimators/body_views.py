@@ -28,7 +28,7 @@ FINE = slice(0, 640)
 PEAKS = slice(640 + 896, 640 + 1792)
 """Where the maxima of the map with stride 16 lie."""
 
-BATCH = 8
+BATCH = 2
 
 _COARSE_HEIGHT, _COARSE_WIDTH = 64, 32
 _COLUMNS = slice(8, 24)
