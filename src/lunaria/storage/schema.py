@@ -3,6 +3,8 @@
 `info={"owner": ...}` names the table whose account owns the rows (see `scope`).
 """
 
+from typing import Any
+
 from sqlalchemy import (
     ARRAY,
     REAL,
@@ -25,7 +27,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
@@ -249,6 +251,130 @@ database_settings = Table(
     Column("key", Text, primary_key=True),
     Column("value", JSONB, nullable=False),
 )
+
+handlers = Table(
+    "handlers",
+    metadata,
+    Column("handler_id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    _text("description"),
+    Column("handler_type", SmallInteger, nullable=False),
+    Column("lambda_id", Uuid),
+    Column("policies", JSONB(none_as_null=True)),
+    _time("create_time"),
+    _time("last_update_time"),
+    CheckConstraint("handler_type IN (0, 1, 2)", name="handler_type"),
+    Index(None, "account_id", "create_time", "handler_id"),
+    Index(None, "create_time", "handler_id"),
+)
+"""`handler_type` 0 static, 1 dynamic, 2 lambda; `policies` are null for all but static ones."""
+
+verifiers = Table(
+    "verifiers",
+    metadata,
+    Column("verifier_id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    _text("description"),
+    Column("policies", JSONB, nullable=False),
+    Column("version", Integer, nullable=False),
+    _time("create_time"),
+    _time("last_update_time"),
+    Index(None, "account_id", "create_time", "verifier_id"),
+    Index(None, "create_time", "verifier_id"),
+)
+
+_BY_MONTH = "RANGE (create_time)"
+
+
+def _event_key() -> list["Column[Any]"]:
+    """What rows of all tables of events begin with. Events are never looked up without `create_time` in a hurry."""
+    return [
+        Column("event_id", Uuid, nullable=False),
+        Column("account_id", Uuid, nullable=False),
+        _time("create_time"),
+    ]
+
+
+events = Table(
+    "events",
+    metadata,
+    *_event_key(),
+    _time("end_time"),
+    Column("handler_id", Uuid, nullable=False),
+    Column("face_id", Uuid),
+    _text("external_id"),
+    _text("user_data"),
+    Column("source", Text),
+    Column("stream_id", Uuid),
+    Column("track_id", Text),
+    Column("tags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("city", Text),
+    Column("area", Text),
+    Column("district", Text),
+    Column("street", Text),
+    Column("house_number", Text),
+    Column("longitude", DOUBLE_PRECISION),
+    Column("latitude", DOUBLE_PRECISION),
+    Column("gender", SmallInteger),
+    Column("age", SmallInteger),
+    Column("emotion", SmallInteger),
+    Column("mask", SmallInteger),
+    Column("ethnic_group", SmallInteger),
+    Column("liveness", SmallInteger),
+    Column("deepfake", SmallInteger),
+    Column("apparent_gender", SmallInteger),
+    Column("apparent_age", SmallInteger),
+    Column("headwear_state", SmallInteger),
+    Column("headwear_apparent_color", Text),
+    Column("sleeve_length", Text),
+    Column("upper_clothing_colors", ARRAY(Text)),
+    Column("lower_garment_type", Text),
+    Column("lower_garment_colors", ARRAY(Text)),
+    Column("shoes_apparent_color", Text),
+    Column("backpack_state", SmallInteger),
+    Column("top_match_label", Text),
+    Column("top_match_object_id", Uuid),
+    Column("top_match_is_event", Boolean),
+    Column("top_match_external_id", Text),
+    Column("top_match_similarity", REAL),
+    Column("meta", JSONB(none_as_null=True)),
+    PrimaryKeyConstraint("event_id", "create_time"),
+    Index(None, "account_id", "create_time"),
+    Index(None, "create_time"),
+    postgresql_partition_by=_BY_MONTH,
+)
+"""What events are searched and counted by; codes as the API numbers them, null where nothing was estimated."""
+
+event_details = Table(
+    "event_details",
+    metadata,
+    *_event_key(),
+    Column("match_result", JSONB(none_as_null=True)),
+    Column("face_detections", JSONB, nullable=False),
+    Column("body_detections", JSONB, nullable=False),
+    Column("attach_result", ARRAY(Uuid), nullable=False),
+    PrimaryKeyConstraint("event_id", "create_time"),
+    postgresql_partition_by=_BY_MONTH,
+)
+"""The parts of an event that are only shown. Apart from `events`, whose rows stay short for searching and counting."""
+
+event_descriptors = Table(
+    "event_descriptors",
+    metadata,
+    *_event_key(),
+    Column("kind", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("coding", SmallInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("score", REAL),
+    PrimaryKeyConstraint("event_id", "create_time", "kind", "version"),
+    CheckConstraint(f"coding IN ({CODING_FLOAT16}, {CODING_CLIENT})", name="coding"),
+    _one_of("kind", ("face", "body")),
+    postgresql_partition_by=_BY_MONTH,
+)
+
+PARTITIONED_TABLES = (events, event_details, event_descriptors)
+"""Tables with a partition for every month of `create_time`, and a default one for times far from now."""
 
 FOLLOWED_TABLES = ("faces", "face_attributes", "face_descriptors", "list_faces")
 """The tables whose changes triggers write to `face_changes`."""

@@ -1,0 +1,1 @@
+"""Events: what happened when an image went through a handler; kept, searched, counted and told to subscribers."""

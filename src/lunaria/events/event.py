@@ -1,0 +1,25 @@
+"""An event on its way from the pipeline to the store and to those who listen."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from lunaria.attributes.descriptors import CodedDescriptor
+from lunaria.events.schemas import DescriptorKind, Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventDescriptor:
+    """A descriptor by which a stored event can be found and matched."""
+
+    kind: DescriptorKind
+    descriptor: CodedDescriptor
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event with everything about it that its wire form does not show."""
+
+    account_id: UUID
+    handler_id: UUID
+    event: Event
+    descriptors: tuple[EventDescriptor, ...] = ()

@@ -1,0 +1,116 @@
+"""Handlers, verifiers, and events in partitions by month."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+BY_MONTH = "RANGE (create_time)"
+
+
+def upgrade() -> None:
+    _create_handlers()
+    _create_events()
+    for table in ("events", "event_details", "event_descriptors"):
+        op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
+
+
+def _time(name: str) -> "sa.Column[object]":
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=False)
+
+
+def _create_handlers() -> None:
+    op.create_table(
+        "handlers",
+        sa.Column("handler_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("description", sa.Text(), server_default="", nullable=False),
+        sa.Column("handler_type", sa.SmallInteger(), nullable=False),
+        sa.Column("lambda_id", sa.Uuid(), nullable=True),
+        sa.Column("policies", postgresql.JSONB(), nullable=True),
+        _time("create_time"),
+        _time("last_update_time"),
+        sa.CheckConstraint("handler_type IN (0, 1, 2)", name=op.f("ck_handlers_handler_type")),
+        sa.PrimaryKeyConstraint("handler_id", name="pk_handlers"),
+    )
+    op.create_table(
+        "verifiers",
+        sa.Column("verifier_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("description", sa.Text(), server_default="", nullable=False),
+        sa.Column("policies", postgresql.JSONB(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        _time("create_time"),
+        _time("last_update_time"),
+        sa.PrimaryKeyConstraint("verifier_id", name="pk_verifiers"),
+    )
+    for table, key in (("handlers", "handler_id"), ("verifiers", "verifier_id")):
+        op.create_index(f"ix_{table}_account_id_create_time_{key}", table, ["account_id", "create_time", key])
+        op.create_index(f"ix_{table}_create_time_{key}", table, ["create_time", key])
+
+
+def _event_key() -> list["sa.Column[object]"]:
+    return [
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        _time("create_time"),
+    ]
+
+
+def _create_events() -> None:
+    texts = ("source", "track_id", "city", "area", "district", "street", "house_number", "headwear_apparent_color",
+             "sleeve_length", "lower_garment_type", "shoes_apparent_color", "top_match_label",
+             "top_match_external_id")  # fmt: skip
+    codes = ("gender", "age", "emotion", "mask", "ethnic_group", "liveness", "deepfake", "apparent_gender",
+             "apparent_age", "headwear_state", "backpack_state")  # fmt: skip
+    op.create_table(
+        "events",
+        *_event_key(),
+        _time("end_time"),
+        sa.Column("handler_id", sa.Uuid(), nullable=False),
+        *(sa.Column(name, sa.Uuid(), nullable=True) for name in ("face_id", "stream_id", "top_match_object_id")),
+        *(sa.Column(name, sa.Text(), server_default="", nullable=False) for name in ("external_id", "user_data")),
+        *(sa.Column(name, sa.Text(), nullable=True) for name in texts),
+        *(sa.Column(name, sa.SmallInteger(), nullable=True) for name in codes),
+        *(
+            sa.Column(name, sa.ARRAY(sa.Text()), nullable=True)
+            for name in ("upper_clothing_colors", "lower_garment_colors")
+        ),
+        sa.Column("tags", sa.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("longitude", postgresql.DOUBLE_PRECISION(), nullable=True),
+        sa.Column("latitude", postgresql.DOUBLE_PRECISION(), nullable=True),
+        sa.Column("top_match_is_event", sa.Boolean(), nullable=True),
+        sa.Column("top_match_similarity", sa.REAL(), nullable=True),
+        sa.Column("meta", postgresql.JSONB(), nullable=True),
+        sa.PrimaryKeyConstraint("event_id", "create_time", name="pk_events"),
+        postgresql_partition_by=BY_MONTH,
+    )
+    op.create_index("ix_events_account_id_create_time", "events", ["account_id", "create_time"])
+    op.create_index("ix_events_create_time", "events", ["create_time"])
+    op.create_table(
+        "event_details",
+        *_event_key(),
+        sa.Column("match_result", postgresql.JSONB(), nullable=True),
+        sa.Column("face_detections", postgresql.JSONB(), nullable=False),
+        sa.Column("body_detections", postgresql.JSONB(), nullable=False),
+        sa.Column("attach_result", sa.ARRAY(sa.Uuid()), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", "create_time", name="pk_event_details"),
+        postgresql_partition_by=BY_MONTH,
+    )
+    op.create_table(
+        "event_descriptors",
+        *_event_key(),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("coding", sa.SmallInteger(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("score", sa.REAL(), nullable=True),
+        sa.CheckConstraint("coding IN (0, 1)", name=op.f("ck_event_descriptors_coding")),
+        sa.CheckConstraint("kind IN ('face', 'body')", name=op.f("ck_event_descriptors_kind")),
+        sa.PrimaryKeyConstraint("event_id", "create_time", "kind", "version", name="pk_event_descriptors"),
+        postgresql_partition_by=BY_MONTH,
+    )
