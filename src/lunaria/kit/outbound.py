@@ -219,7 +219,7 @@ class OutboundClient:
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_bytes: int
     ) -> OutboundReply:
-        target = _checked_url(url)
+        target = check_url(url)
         try:
             async with asyncio.timeout(self._timeout):
                 for _ in range(self._redirects + 1):
@@ -294,7 +294,8 @@ async def _read(response: httpcore.Response, headers: Mapping[str, str], max_byt
     return b"".join(parts)
 
 
-def _checked_url(url: str) -> httpx.URL:
+def check_url(url: str) -> httpx.URL:
+    """The URL, if requests to it can be tried at all; its address is checked only then. Raises OutboundError."""
     if len(url) > URL_LIMIT:
         raise OutboundError(f"the URL is longer than {URL_LIMIT} characters")
     try:
