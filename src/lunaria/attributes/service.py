@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -50,6 +50,25 @@ class NewAttribute:
             "has_basic": self.basic is not None,
             "descriptor_samples": list(self.descriptor_samples),
             "basic_samples": list(self.basic_samples),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NewTemporaryAttribute:
+    """An attribute that is about to be kept for `ttl` seconds, under an id of its own."""
+
+    id: UUID
+    attribute: NewAttribute
+    ttl: int
+
+    def row(self, owner: UUID, now: datetime) -> dict[str, Any]:
+        """Its row, without descriptors."""
+        return {
+            "attribute_id": self.id,
+            "account_id": owner,
+            "create_time": now,
+            "expires_at": now + timedelta(seconds=self.ttl),
+            **self.attribute.columns,
         }
 
 
@@ -107,20 +126,10 @@ class AttributesService:
         if not made:
             return []
         now = self._clock.now()
-        rows = [
-            {
-                "attribute_id": uuid4(),
-                "account_id": owner,
-                "create_time": now,
-                "expires_at": now + timedelta(seconds=ttl),
-                **one.columns,
-            }
-            for one in made
-        ]
-        attribute_ids: list[UUID] = [row["attribute_id"] for row in rows]
-        described = {key: one.descriptors for key, one in zip(attribute_ids, made, strict=True)}
-        await self._store.add(owner, rows, described)
-        return attribute_ids
+        kept = [NewTemporaryAttribute(uuid4(), one, ttl) for one in made]
+        rows = [one.row(owner, now) for one in kept]
+        await self._store.add(owner, rows, {one.id: one.attribute.descriptors for one in kept})
+        return [one.id for one in kept]
 
     async def get(
         self, scope: Scope, attribute_id: UUID, targets: Collection[str] | None, version: int | None

@@ -89,6 +89,18 @@ def descriptor_rows(key: str, descriptors: Mapping[UUID, Iterable[CodedDescripto
     ]
 
 
+async def add_temporary_attributes(
+    connection: ScopedConnection,
+    rows: Sequence[Mapping[str, Any]],
+    descriptors: Mapping[UUID, Iterable[CodedDescriptor]],
+) -> None:
+    """Add the rows, and the descriptors by attribute. `rows` must not be empty."""
+    await connection.execute(insert(attributes), rows)
+    described_rows = descriptor_rows("attribute_id", descriptors)
+    if described_rows:
+        await connection.execute(insert(attribute_descriptors), described_rows)
+
+
 class AttributesStore:
     """Rows of temporary attributes. Expired ones are not found, whether the cleaner has been there or not."""
 
@@ -99,11 +111,8 @@ class AttributesStore:
         self, owner: UUID, rows: Sequence[Mapping[str, Any]], descriptors: Mapping[UUID, Iterable[CodedDescriptor]]
     ) -> None:
         """Add the rows, each of the account `owner`, and the descriptors by attribute, in one transaction."""
-        described_rows = descriptor_rows("attribute_id", descriptors)
         async with self._database.scoped_transaction(Scope(owner)) as connection:
-            await connection.execute(insert(attributes), rows)
-            if described_rows:
-                await connection.execute(insert(attribute_descriptors), described_rows)
+            await add_temporary_attributes(connection, rows, descriptors)
 
     async def find(
         self, scope: Scope, attribute_ids: Collection[UUID], now: datetime, choice: DescriptorChoice | None

@@ -6,7 +6,9 @@ bytes that nobody can reach, never a record without bytes.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID, uuid4
 
 from lunaria.blobs.pictures import BODY_SIZE, FACE_SIZE, prepare_sample, verify_image
@@ -53,6 +55,29 @@ class BlobRecord:
     meta: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class NewBlob:
+    """A blob that is about to be stored as it is, under an id of its own."""
+
+    kind: BlobKind
+    id: UUID
+    content_type: str
+    data: bytes
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+    def row(self, owner: UUID, now: datetime) -> dict[str, Any]:
+        """Its record."""
+        return {
+            "kind": self.kind,
+            "blob_id": self.id,
+            "account_id": owner,
+            "content_type": self.content_type,
+            "size": len(self.data),
+            "meta": dict(self.meta),
+            "create_time": now,
+        }
+
+
 class BlobsService:
     """The blobs of all accounts. `pool` runs the checks of pictures, `decoder` sets their limits."""
 
@@ -93,6 +118,14 @@ class BlobsService:
         (blob_id,) = await self._save_all(kind, owner, [data], content_type, meta or {})
         return blob_id
 
+    async def write(self, made: Sequence[NewBlob]) -> None:
+        """Write the bytes only. They cannot be reached before the caller adds their records (`store.add_blobs`)."""
+
+        async def write(blob: NewBlob) -> None:
+            await self._blob_store.put(_key(blob.kind, blob.id), blob.data)
+
+        await map_concurrently(write, made, TRANSFERS)
+
     async def find(self, scope: Scope, kinds: Collection[BlobKind], blob_id: UUID) -> BlobRecord:
         """The record of a blob of one of `kinds`. Raises 404/13003 or 404/13007."""
         row = await self._store.find(scope, kinds, blob_id)
@@ -131,28 +164,11 @@ class BlobsService:
     ) -> list[UUID]:
         if not contents:
             return []
-        blob_ids = [uuid4() for _ in contents]
-        pairs = list(zip(blob_ids, contents, strict=True))
-
-        async def write(pair: tuple[UUID, bytes]) -> None:
-            await self._blob_store.put(_key(kind, pair[0]), pair[1])
-
-        await map_concurrently(write, pairs, TRANSFERS)
+        made = [NewBlob(kind, uuid4(), content_type, data, meta) for data in contents]
+        await self.write(made)
         now = self._clock.now()
-        rows = [
-            {
-                "kind": kind,
-                "blob_id": blob_id,
-                "account_id": owner,
-                "content_type": content_type,
-                "size": len(data),
-                "meta": dict(meta),
-                "create_time": now,
-            }
-            for blob_id, data in pairs
-        ]
-        await self._store.add(owner, rows)
-        return blob_ids
+        await self._store.add(owner, [blob.row(owner, now) for blob in made])
+        return [blob.id for blob in made]
 
     async def _bytes(self, kind: BlobKind, blob_id: UUID) -> bytes:
         try:

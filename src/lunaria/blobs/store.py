@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping, insert, select
 
 from lunaria.storage.database import Database
 from lunaria.storage.schema import blobs
-from lunaria.storage.scope import Scope
+from lunaria.storage.scope import Scope, ScopedConnection
 
 
 class BlobsStore:
@@ -20,7 +20,7 @@ class BlobsStore:
     async def add(self, owner: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add the rows in one transaction. `rows` must not be empty, each of the account `owner`."""
         async with self._database.scoped_transaction(Scope(owner)) as connection:
-            await connection.execute(insert(blobs), rows)
+            await add_blobs(connection, rows)
 
     async def find(self, scope: Scope, kinds: Collection[str], blob_id: UUID) -> RowMapping | None:
         """The record of a blob of one of `kinds`."""
@@ -45,3 +45,8 @@ class BlobsStore:
             deleted = await connection.execute(statement.returning(blobs.c.kind))
         kind: str | None = deleted.scalars().first()
         return kind
+
+
+async def add_blobs(connection: ScopedConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add records of blobs whose bytes are stored. `rows` must not be empty."""
+    await connection.execute(insert(blobs), rows)

@@ -1,0 +1,169 @@
+"""Writes events with all that belongs to them, then tells those who listen.
+
+Bytes come first, then one transaction with everything else of a request, then the messages: whatever happens in
+between, no record lacks its bytes, no event its parts, and nobody is told of what is not there.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from lunaria.attributes.service import NewTemporaryAttribute
+from lunaria.attributes.store import add_temporary_attributes
+from lunaria.blobs.service import BlobsService, NewBlob
+from lunaria.blobs.store import add_blobs
+from lunaria.events.callbacks import CallbackSender
+from lunaria.events.callbacks_schemas import HttpCallback
+from lunaria.events.event import NewEvent
+from lunaria.events.publishing import EventPublisher
+from lunaria.events.store import EventsStore, add_events
+from lunaria.faces.failures import MissingListError
+from lunaria.faces.store import NewFace, add_faces
+from lunaria.http.errors import ApiError
+from lunaria.kit.times import Clock
+from lunaria.storage.database import Database
+from lunaria.storage.scope import Scope
+
+log = structlog.get_logger(__name__)
+
+WRITERS = 4
+"""Requests whose events are written in the background at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEvent:
+    """An event with what belongs to it and what is to be done with it.
+
+    `blobs`: samples and source images; what several events of a request share belongs to the first of them. `face` is
+    the face that the event makes. `callbacks` are those whose filters the event has passed.
+    """
+
+    new: NewEvent
+    blobs: Sequence[NewBlob] = ()
+    attribute: NewTemporaryAttribute | None = None
+    face: NewFace | None = None
+    store: bool = True
+    notify: bool = True
+    callbacks: Sequence[HttpCallback] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Events of one request; `size`: bytes that they hold until they are written."""
+
+    prepared: Sequence[PreparedEvent]
+    request_id: str
+    size: int
+
+
+class Recorder:
+    """Records events at once or in the background, where at most `queue` events and `queue_bytes` of blobs wait."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobsService,
+        events: EventsStore,
+        publisher: EventPublisher,
+        callbacks: CallbackSender,
+        clock: Clock,
+        *,
+        queue: int,
+        queue_bytes: int,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._events = events
+        self._publisher = publisher
+        self._callbacks = callbacks
+        self._clock = clock
+        self._most_events = queue
+        self._most_bytes = queue_bytes
+        self._waiting_events = 0
+        self._waiting_bytes = 0
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._writers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._writers = [asyncio.create_task(self._write_on(), name=f"event writer {n}") for n in range(WRITERS)]
+
+    async def stop(self) -> None:
+        """Write what waits, then end. Call it when no more requests come."""
+        await self._jobs.join()
+        for writer in self._writers:
+            writer.cancel()
+        await asyncio.gather(*self._writers, return_exceptions=True)
+        self._writers = []
+
+    async def record(self, prepared: Sequence[PreparedEvent], *, wait: bool, request_id: str) -> None:
+        """Write events of one account, all or none, and tell of them; without `wait` in the background.
+
+        Raises 404/22003 for a list that is gone, and without `wait` 503/11 when too much waits already.
+        What fails in the background is logged only.
+        """
+        if not prepared:
+            return
+        if wait:
+            await self._record(prepared, request_id)
+            return
+        job = _Job(prepared, request_id, sum(len(blob.data) for one in prepared for blob in one.blobs))
+        if self._waiting_events and (
+            self._waiting_events + len(prepared) > self._most_events
+            or self._waiting_bytes + job.size > self._most_bytes
+        ):
+            raise ApiError(11, "too many events wait to be written", headers={"Retry-After": "1"})
+        self._waiting_events += len(prepared)
+        self._waiting_bytes += job.size
+        self._jobs.put_nowait(job)
+
+    async def _write_on(self) -> None:
+        while True:
+            job = await self._jobs.get()
+            try:
+                await self._record(job.prepared, job.request_id)
+            except Exception as error:  # nobody waits for an answer; the next ones must be written all the same
+                lost = [str(one.new.event.event_id) for one in job.prepared]
+                log.error("events were not saved", request_id=job.request_id, events=lost, error=repr(error))
+            finally:
+                self._waiting_events -= len(job.prepared)
+                self._waiting_bytes -= job.size
+                self._jobs.task_done()
+
+    async def _record(self, prepared: Sequence[PreparedEvent], request_id: str) -> None:
+        await self._save(prepared)
+        told = [one.new for one in prepared if one.notify]
+        if told:
+            await self._publisher.publish(told, request_id)
+        calls = [(callback, one.new) for one in prepared for callback in one.callbacks]
+        if calls:
+            self._callbacks.send(calls, request_id)
+
+    async def _save(self, prepared: Sequence[PreparedEvent]) -> None:
+        (owner,) = {one.new.account_id for one in prepared}
+        blobs = [blob for one in prepared for blob in one.blobs]
+        attributes = [one.attribute for one in prepared if one.attribute is not None]
+        faces = [one.face for one in prepared if one.face is not None]
+        events = [one.new for one in prepared if one.store]
+        if blobs:
+            await self._blobs.write(blobs)
+        if events:
+            await self._events.make_room({one.event.create_time for one in events})
+        if not (blobs or attributes or faces or events):
+            return
+        now = self._clock.now()
+        async with self._database.scoped_transaction(Scope(owner)) as connection:
+            if blobs:
+                await add_blobs(connection, [blob.row(owner, now) for blob in blobs])
+            if attributes:
+                rows = [one.row(owner, now) for one in attributes]
+                described = {one.id: one.attribute.descriptors for one in attributes}
+                await add_temporary_attributes(connection, rows, described)
+            if faces:
+                try:
+                    await add_faces(connection, owner, faces, now)
+                except MissingListError as error:
+                    raise ApiError(22003, error.id) from None
+            if events:
+                await add_events(connection, events)
