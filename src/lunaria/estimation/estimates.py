@@ -22,6 +22,9 @@ ETHNICITY_NUMBERS: Mapping[Ethnicity, int] = MappingProxyType(
 """As attributes and events keep them."""
 EyeState = Literal["open", "closed", "occluded"]
 Presence = Annotated[Literal[0, 1, 2], Meta(description="0 - absent, 1 - present, 2 - undefined")]
+ClothingColor = Literal["undefined", "black", "blue", "green", "gray", "orange", "purple", "red", "white", "yellow",
+                        "pink", "brown", "beige", "khaki", "multicolored"]  # fmt: skip
+AccessoryColor = Annotated[Literal["undefined", "black", "white", "other"], Meta(description="Of headwear and shoes.")]
 Threshold = dict[str, float] | list[str] | float | str
 
 

@@ -1,11 +1,12 @@
 """Wire objects of matching."""
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from lunaria.estimation.estimates import AccessoryColor, ClothingColor, Presence, Probability
 from lunaria.faces.schemas import FACE_TARGETS, Face
 from lunaria.http.errors import ErrorBody
 from lunaria.kit.times import parse_time
@@ -17,6 +18,13 @@ Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Identifier = Annotated[str, Meta(max_length=36, pattern=r"^[^\x00]*$")]
 Ids = Annotated[list[UUID], Meta(max_length=ARRAY_LIMIT)]
 ExternalIds = Annotated[list[Identifier], Meta(max_length=ARRAY_LIMIT)]
+Source = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00]*$")]
+UserData = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00]*$")]
+Age = Annotated[int, Meta(ge=0, le=2**15 - 1)]
+ApparentAge = Annotated[int, Meta(ge=0, le=100)]
+
+_Value = TypeVar("_Value")
+OneOf = Annotated[list[_Value | None], Meta(max_length=ARRAY_LIMIT, description="One of these; null: no value.")]
 
 ATTRIBUTE_TARGETS = ("attribute_id", "account_id", "create_time", "face_descriptor_samples", "basic_attributes_samples")
 SIMILARITY = "similarity"
@@ -31,20 +39,14 @@ class FaceFilters(
     list_id: UUID | None = None
     face_ids: Ids | None = None
     external_ids: ExternalIds | None = None
-    user_data: Annotated[str, Meta(max_length=128, pattern=r"^[^\x00]*$")] | None = None
+    user_data: UserData | None = None
     create_time__gte: Time | None = None
     create_time__lt: Time | None = None
     face_id__gte: UUID | None = None
     face_id__lt: UUID | None = None
 
     def __post_init__(self) -> None:
-        for name in ("create_time__gte", "create_time__lt"):
-            value = getattr(self, name)
-            if value is not None:
-                try:
-                    parse_time(value)
-                except ValueError as error:
-                    raise ValueError(f"{name}: {error}") from None
+        _check_times(self, "create_time__gte", "create_time__lt")
 
 
 class AttributeFilters(
@@ -62,8 +64,87 @@ class AttributeFilters(
     attribute_ids: Ids | None = None
 
 
-class EventFilters(Struct, frozen=True, kw_only=True, tag_field="origin", tag="events"):
-    """Candidates among events: refused until this server keeps events."""
+class GeoFilter(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A box round a place, in degrees; null as an origin: events without a position."""
+
+    origin_longitude: Annotated[float, Meta(ge=-180, le=180)] | None | UnsetType = UNSET
+    origin_latitude: Annotated[float, Meta(ge=-90, le=90)] | None | UnsetType = UNSET
+    longitude_delta: Annotated[float, Meta(ge=0, le=90)] | UnsetType = UNSET
+    latitude_delta: Annotated[float, Meta(ge=0, le=90)] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        origins = (self.origin_longitude, self.origin_latitude)
+        if None in origins:
+            if (self.longitude_delta, self.latitude_delta) != (UNSET, UNSET):
+                raise ValueError("a delta needs both origins as numbers")
+        elif UNSET in origins:
+            raise ValueError("origin_longitude and origin_latitude belong together")
+
+
+class EventFilters(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="origin", tag="events"
+):
+    """Candidates among events; all conditions hold together. An event has all of the tags and one of the colors."""
+
+    account_id: UUID | None = None
+    event_ids: Ids | None = None
+    event_id__gte: UUID | None = None
+    event_id__lt: UUID | None = None
+    handler_ids: Ids | None = None
+    face_ids: Ids | None = None
+    external_ids: ExternalIds | None = None
+    user_data: UserData | None = None
+    tags: ExternalIds | None = None
+    sources: OneOf[Source] | None = None
+    stream_ids: OneOf[UUID] | None = None
+    track_ids: OneOf[Identifier] | None = None
+    create_time__gte: Time | None = None
+    create_time__lt: Time | None = None
+    end_time__gte: Time | None = None
+    end_time__lt: Time | None = None
+    cities: OneOf[Identifier] | None = None
+    areas: OneOf[Identifier] | None = None
+    districts: OneOf[Identifier] | None = None
+    streets: OneOf[Identifier] | None = None
+    house_numbers: OneOf[Identifier] | None = None
+    geo_position: GeoFilter | None = None
+    top_matching_candidates_label: Identifier | None = None
+    top_similar_object_ids: Ids | None = None
+    top_similar_external_ids: ExternalIds | None = None
+    top_similar_object_similarity__gte: Probability | None = None
+    top_similar_object_similarity__lt: Probability | None = None
+    gender: OneOf[Literal[0, 1]] | Literal[0, 1] | None = None
+    age__gte: Age | None = None
+    age__lt: Age | None = None
+    emotions: OneOf[Literal[1, 2, 3, 4, 5, 6, 7]] | None = None
+    masks: OneOf[Literal[1, 2, 3]] | None = None
+    ethnic_groups: OneOf[Literal[1, 2, 3, 4]] | None = None
+    liveness: OneOf[Literal[0, 1, 2]] | None = None
+    deepfake: OneOf[Literal[0, 1]] | None = None
+    apparent_gender: OneOf[Literal[0, 1, 2]] | Literal[0, 1, 2] | None = None
+    apparent_age__gte: ApparentAge | None = None
+    apparent_age__lt: ApparentAge | None = None
+    headwear_states: OneOf[Presence] | None = None
+    headwear_apparent_colors: OneOf[AccessoryColor] | None = None
+    sleeve_lengths: OneOf[Literal["short", "long", "undefined"]] | None = None
+    upper_clothing_colors: OneOf[ClothingColor] | None = None
+    lower_garment_types: OneOf[Literal["undefined", "trousers", "shorts", "skirt"]] | None = None
+    lower_garment_colors: OneOf[ClothingColor] | None = None
+    shoes_apparent_colors: OneOf[AccessoryColor] | None = None
+    backpack_states: OneOf[Presence] | None = None
+
+    def __post_init__(self) -> None:
+        _check_times(self, "create_time__gte", "create_time__lt", "end_time__gte", "end_time__lt")
+
+
+def _check_times(filters: Struct, *names: str) -> None:
+    for name in names:
+        value = getattr(filters, name)
+        if value is not None:
+            try:
+                parse_time(value)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
 
 
 class Candidates(Struct, frozen=True, forbid_unknown_fields=True):

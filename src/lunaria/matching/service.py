@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from lunaria.events.schemas import DescriptorKind
 from lunaria.faces.filters import FaceFilter
 from lunaria.faces.schemas import Face
 from lunaria.faces.store import FacesStore
@@ -70,6 +71,16 @@ class Query:
     error: ApiError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Unit vectors (float32, of one version and kind) and the candidates that each is to be compared with."""
+
+    candidates: Candidates
+    vectors: Sequence[Vectors]
+    version: int
+    kind: DescriptorKind = "face"
+
+
 class Similar(NamedTuple):
     """A found face or attribute with its similarity to the reference."""
 
@@ -112,6 +123,15 @@ class MatchingService:
             else ReferenceResult(query.shown, [results[number] for results in found])
             for number, query in enumerate(queries)
         ]
+
+    async def search(self, scope: Scope, searches: Sequence[Search]) -> list[list[list[Match]]]:
+        """For every search and each of its vectors the matches, best first; all see at least what is committed now."""
+        await self.index.catch_up()
+        results: list[list[list[Match]]] = []
+        for search in searches:
+            queries = [Query(ShownReference("raw_descriptor", ""), search.version, vector) for vector in search.vectors]
+            results.append([found.result for found in await self._candidates(scope, search.candidates, queries)])
+        return results
 
     async def match_raw(self, wanted: MatchRaw) -> RawResult:
         """Similarities of all pairs, in the order given. Raises 400/12022."""
