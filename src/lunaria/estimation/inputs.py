@@ -31,7 +31,7 @@ RAW_IMAGE = "raw_image"
 FACE_BOXES = "face_bounding_boxes"
 BODY_BOXES = "body_bounding_boxes"
 
-_BASE64_TYPES = frozenset(
+BASE64_TYPES = frozenset(
     {
         "image/x-jpeg-base64",
         "image/x-png-base64",
@@ -129,8 +129,8 @@ class InputImage:
     body_boxes: list[Box] | None = None
 
 
-_BINARY: Mapping[str, Any] = {"type": "string", "format": "binary"}
-_TEXT: Mapping[str, Any] = {"type": "string", "description": "Base64 of one image file"}
+BINARY: Mapping[str, Any] = {"type": "string", "format": "binary"}
+BASE64_TEXT: Mapping[str, Any] = {"type": "string", "description": "Base64 of one file"}
 _BOX: Mapping[str, Any] = {
     "type": "object",
     "properties": {
@@ -191,24 +191,22 @@ def _boxes_of_files(name: str) -> Mapping[str, Any]:
     }
 
 
-_FORM_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "image": {
-            "type": "array",
-            "minItems": 1,
-            "items": _BINARY,
-            "description": "Images as files or as base64 text, each with its Content-Type and file name",
-        },
-        FACE_BOXES: _boxes_of_files(FACE_BOXES),
-        BODY_BOXES: _boxes_of_files(BODY_BOXES),
+IMAGE_PARTS: Mapping[str, Any] = {
+    "image": {
+        "type": "array",
+        "minItems": 1,
+        "items": BINARY,
+        "description": "Images as files or as base64 text, each with its Content-Type and file name",
     },
-    "required": ["image"],
+    FACE_BOXES: _boxes_of_files(FACE_BOXES),
+    BODY_BOXES: _boxes_of_files(BODY_BOXES),
 }
+"""JSON schemas of the parts of a form, by name."""
+_FORM_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": IMAGE_PARTS, "required": ["image"]}
 
 IMAGE_BODY = RawBody(
-    (*IMAGE_FORMATS, *sorted(_BASE64_TYPES), MULTIPART, JSON),
-    schemas={**dict.fromkeys(_BASE64_TYPES, _TEXT), MULTIPART: _FORM_SCHEMA, JSON: _JSON_SCHEMA},
+    (*IMAGE_FORMATS, *sorted(BASE64_TYPES), MULTIPART, JSON),
+    schemas={**dict.fromkeys(BASE64_TYPES, BASE64_TEXT), MULTIPART: _FORM_SCHEMA, JSON: _JSON_SCHEMA},
 )
 """The body of an operation that takes images."""
 IMAGE_BODY_ERRORS = (11029, 11048, 11049, 12002, 12022, 12039, 12040, 12041)
@@ -253,8 +251,8 @@ class ImageInputs:
             return await self.fetch(sources, call.principal, call.headers.get("host", ""))
         if kind == MULTIPART:
             parts = parse_multipart(header, call.body)
-            return await self._from_form([part for part in parts if part.name not in ignored_parts])
-        return [self._image(RAW_IMAGE, kind, call.body)]
+            return await self.from_form([part for part in parts if part.name not in ignored_parts])
+        return [self.image(RAW_IMAGE, kind, call.body)]
 
     async def fetch(self, sources: Sequence[UrlSource], principal: Principal, host: str) -> list[InputImage]:
         """The images that URLs name, in their order, each with its URL as file name.
@@ -264,7 +262,9 @@ class ImageInputs:
 
         async def one(source: UrlSource) -> InputImage:
             image = InputImage(
-                source.url, face_boxes=_boxes(source.face_bounding_boxes), body_boxes=_boxes(source.body_bounding_boxes)
+                source.url,
+                face_boxes=boxes_of(source.face_bounding_boxes),
+                body_boxes=boxes_of(source.body_bounding_boxes),
             )
             try:
                 image.data = await self._content(source.url, principal, host)
@@ -276,7 +276,7 @@ class ImageInputs:
 
     def _sources(self, body: list[str | UrlSource] | UrlSources) -> list[UrlSource]:
         given = body.urls if isinstance(body, UrlSources) else body
-        self._check_number(len(given), "urls" if isinstance(body, UrlSources) else "")
+        self.check_number(len(given), "urls" if isinstance(body, UrlSources) else "")
         return [UrlSource(source) if isinstance(source, str) else source for source in given]
 
     async def _content(self, url: str, principal: Principal, host: str) -> bytes:
@@ -306,15 +306,16 @@ class ImageInputs:
         match = _OWN_PATH.fullmatch(parts.path)
         return match and (_OWN_KINDS[match["folder"]], UUID(match["id"]))
 
-    async def _from_form(self, parts: Sequence[Part]) -> list[InputImage]:
+    async def from_form(self, parts: Sequence[Part], *, least: int = 1) -> list[InputImage]:
+        """The images of a form, at least `least`, with their boxes. Raises as `read` does."""
         files = [part for part in parts if _is_image_part(part)]
         others = by_name((part for part in parts if not _is_image_part(part)), (FACE_BOXES, BODY_BOXES))
-        self._check_number(len(files), "image")
+        self.check_number(len(files), "image", least=least)
         images = []
         for part in files:
-            if part.content_type not in (*IMAGE_FORMATS, *_BASE64_TYPES, *_UNTOLD_TYPES):
+            if part.content_type not in (*IMAGE_FORMATS, *BASE64_TYPES, *_UNTOLD_TYPES):
                 raise ApiError(11029, f"'{part.content_type}' of '{part.filename or part.name}'")
-            images.append(self._image(part.filename or RAW_IMAGE, part.content_type, part.data))
+            images.append(self.image(part.filename or RAW_IMAGE, part.content_type, part.data))
             await asyncio.sleep(0)  # decoding much base64 must not keep the other requests waiting
         faces = _by_filename(images, others.get(FACE_BOXES), list[_FaceBoxes])
         bodies = _by_filename(images, others.get(BODY_BOXES), list[_BodyBoxes])
@@ -322,7 +323,8 @@ class ImageInputs:
             image.face_boxes, image.body_boxes = faces.get(image.filename), bodies.get(image.filename)
         return images
 
-    def _image(self, filename: str, kind: str, data: bytes) -> InputImage:
+    def image(self, filename: str, kind: str, data: bytes) -> InputImage:
+        """An image whose bytes came with the request, as a file or (by its media type `kind`) as base64 text."""
         try:
             return InputImage(filename, self._plain(kind, data))
         except ApiError as error:
@@ -330,25 +332,31 @@ class ImageInputs:
 
     def _plain(self, kind: str, data: bytes) -> bytes:
         """The file's bytes. Raises 400/18001 and 400/100012."""
-        if kind in _BASE64_TYPES:
+        if kind in BASE64_TYPES:
             text = data[_data_uri_length(data) :].translate(None, _WHITESPACE)
             if len(text) // 4 * 3 > self._max_bytes + 2:
                 raise _too_large(len(text) // 4 * 3, self._max_bytes)
-            if len(text) % 4:  # the strict mode lets a superfluous "=" pass
-                raise ApiError(18001)
-            try:
-                data = binascii.a2b_base64(text, strict_mode=True)
-            except binascii.Error:
-                raise ApiError(18001) from None
+            data = read_base64(text)
         if len(data) > self._max_bytes:
             raise _too_large(len(data), self._max_bytes)
         return data
 
-    def _check_number(self, number: int, path: str) -> None:
-        if number == 0:
+    def check_number(self, number: int, path: str, *, least: int = 1) -> None:
+        """Raises 400/12022 for too few or too many images."""
+        if number < least:
             raise ApiError(12022, path, "at least one image is required")
         if number > self._max_images:
             raise ApiError(12022, path, f"at most {self._max_images} images are allowed")
+
+
+def read_base64(text: bytes) -> bytes:
+    """The bytes that base64 text without whitespace stands for. Raises 400/18001."""
+    if len(text) % 4:  # the strict mode lets a superfluous "=" pass
+        raise ApiError(18001)
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        raise ApiError(18001) from None
 
 
 def _too_large(size: int, limit: int) -> ApiError:
@@ -366,7 +374,8 @@ def _is_image_part(part: Part) -> bool:
     return part.name == "image" or part.filename is not None or part.content_type.startswith("image/")
 
 
-def _boxes(given: Sequence[BoundingBox]) -> list[Box] | None:
+def boxes_of(given: Sequence[BoundingBox]) -> list[Box] | None:
+    """Boxes that replace the detection; None for none."""
     return [box.box() for box in given] or None
 
 
@@ -382,5 +391,5 @@ def _by_filename(images: Sequence[InputImage], part: Part | None, kind: Any) -> 
             raise ApiError(11048, entry.filename)
         if entry.filename not in names:
             raise ApiError(12022, f"{part.name}.{number}.filename", f"no image is named '{entry.filename}'")
-        found[entry.filename] = _boxes(entry.boxes())
+        found[entry.filename] = boxes_of(entry.boxes())
     return found

@@ -35,6 +35,21 @@ def parse_time(text: str) -> datetime:
         raise ValueError("out of range") from error
 
 
+def has_zone(text: str) -> bool:
+    """Whether a time says where it is counted, as RFC 3339 demands and `parse_time` does not."""
+    return re.search(r"([Zz]|[+-]\d{2}:\d{2})$", text) is not None
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The moment in UTC; one without a zone is taken as UTC. Raises ValueError at the ends of the calendar."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("out of range") from error
+
+
 def format_time(moment: datetime) -> str:
     """Print a time the way the API shows it: UTC, microseconds, `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
