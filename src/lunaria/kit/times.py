@@ -1,10 +1,16 @@
-"""RFC 3339 times: parsed strictly, kept and printed in UTC."""
+"""RFC 3339 times: parsed strictly, kept and printed in UTC. And times relative to a moment."""
 
 import re
-from datetime import UTC, datetime
+from calendar import monthrange
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?", flags=re.ASCII)
+
+RELATIVE_TIME = re.compile(r"now-([0-9]{1,9})([smhdwMy])")
+"""A number of seconds, minutes, hours, days, weeks, months (M) or years before now."""
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_MONTHS = {"M": 1, "y": 12}
 
 
 class Clock(Protocol):
@@ -48,6 +54,32 @@ def in_utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("out of range") from error
+
+
+def resolve_time(text: str, now: datetime) -> datetime:
+    """Read an RFC 3339 time, or one relative to `now` (`now-3d`).
+
+    Months and years go back by the calendar, to the last day of a month that is too short. Raises ValueError.
+    """
+    match = RELATIVE_TIME.fullmatch(text)
+    if match is None:
+        return parse_time(text)
+    count, unit = int(match.group(1)), match.group(2)
+    try:
+        return (
+            _months_before(now, count * _MONTHS[unit])
+            if unit in _MONTHS
+            else now - timedelta(0, count * _SECONDS[unit])
+        )
+    except OverflowError as error:
+        raise ValueError("out of range") from error
+
+
+def _months_before(now: datetime, count: int) -> datetime:
+    year, month = divmod(now.year * 12 + now.month - 1 - count, 12)
+    if year < 1:
+        raise OverflowError("before the first year")
+    return now.replace(year=year, month=month + 1, day=min(now.day, monthrange(year, month + 1)[1]))
 
 
 def format_time(moment: datetime) -> str:
