@@ -20,6 +20,13 @@ ETHNICITY_NUMBERS: Mapping[Ethnicity, int] = MappingProxyType(
     {"african_american": 1, "indian": 2, "asian": 3, "caucasian": 4}
 )
 """As attributes and events keep them."""
+EMOTION_NUMBERS: Mapping[Emotion, int] = MappingProxyType(
+    {"anger": 1, "disgust": 2, "fear": 3, "happiness": 4, "neutral": 5, "sadness": 6, "surprise": 7}
+)
+MASK_NUMBERS: Mapping[MaskState, int] = MappingProxyType({"missing": 1, "medical_mask": 2, "occluded": 3})
+LIVENESS_NUMBERS: Mapping[str, int] = MappingProxyType({"spoof": 0, "real": 1, "unknown": 2})
+DEEPFAKE_NUMBERS: Mapping[str, int] = MappingProxyType({"fake": 0, "real": 1})
+"""As events keep them, and filters name them."""
 EyeState = Literal["open", "closed", "occluded"]
 Presence = Annotated[Literal[0, 1, 2], Meta(description="0 - absent, 1 - present, 2 - undefined")]
 ClothingColor = Literal["undefined", "black", "blue", "green", "gray", "orange", "purple", "red", "white", "yellow",

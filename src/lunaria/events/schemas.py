@@ -5,7 +5,7 @@ event is read into. The stored form, with integer codes, is in `stored`.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct, field
@@ -18,28 +18,10 @@ from lunaria.estimation.estimates import (
     Probability,
 )
 from lunaria.estimation.schemas import AggregateEstimations
+from lunaria.events.places import GeoPosition as GeoPosition
+from lunaria.events.places import Location, MetaObject
 from lunaria.faces.schemas import Face
 from lunaria.matching.schemas import Match
-
-MetaObject = Annotated[dict[str, Any], Meta(description="The user's own fields.")]
-
-
-class GeoPosition(Struct, frozen=True):
-    """Degrees."""
-
-    longitude: Annotated[float, Meta(ge=-180, le=180)]
-    latitude: Annotated[float, Meta(ge=-90, le=90)]
-
-
-class Location(Struct, frozen=True):
-    """Where it happened; what is not known is null."""
-
-    city: str | None = None
-    area: str | None = None
-    district: str | None = None
-    street: str | None = None
-    house_number: str | None = None
-    geo_position: GeoPosition | None = None
 
 
 class EventFace(Face, kw_only=True, omit_defaults=True):
