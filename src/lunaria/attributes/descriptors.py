@@ -29,6 +29,10 @@ def coded(descriptor: Descriptor) -> CodedDescriptor:
     return CodedDescriptor(descriptor.version, CODING_FLOAT16, data, descriptor.score)
 
 
+class TooManyDescriptorsError(Exception):
+    """A stream has more descriptors than are allowed."""
+
+
 class DescriptorVersions:
     """The versions that this server knows. `default`: the one that the installed pack makes."""
 
@@ -50,10 +54,30 @@ class DescriptorVersions:
         try:
             _, found = self._coding.decode(data, version)
         except DescriptorError as error:
-            if error.code == _UNKNOWN_VERSION:
-                raise ApiError(12036, int.from_bytes(data[len(MAGIC) : HEADER_SIZE], "little")) from None
-            raise ApiError(100007, error.detail) from None
+            raise _refused(error, data) from None
         return CodedDescriptor(found, CODING_CLIENT, data[-self._coding.dimensions[found] :])
+
+    def read_stream(self, data: bytes, limit: int) -> list[CodedDescriptor]:
+        """All descriptors of an XPK stream: with headers, one after the other, at most `limit`.
+
+        Raises 400/12036, 400/100007, and TooManyDescriptorsError for more.
+        """
+        found: list[CodedDescriptor] = []
+        position = 0
+        while position < len(data) or not found:
+            if len(found) == limit:
+                raise TooManyDescriptorsError
+            version = int.from_bytes(data[position + len(MAGIC) : position + HEADER_SIZE], "little")
+            end = position + HEADER_SIZE + self._coding.dimensions.get(version, 0)
+            found.append(self.read(data[position:end], None))
+            position = end
+        return found
+
+
+def _refused(error: DescriptorError, data: bytes) -> ApiError:
+    if error.code == _UNKNOWN_VERSION:
+        return ApiError(12036, int.from_bytes(data[len(MAGIC) : HEADER_SIZE], "little"))
+    return ApiError(100007, error.detail)
 
 
 def refuse_repeated_versions(descriptors: Sequence[CodedDescriptor]) -> None:

@@ -142,7 +142,7 @@ _BOX: Mapping[str, Any] = {
     "required": ["x", "y", "width", "height"],
     "additionalProperties": False,
 }
-_BOXES: Mapping[str, Any] = {"type": "array", "maxItems": BOXES_LIMIT, "items": _BOX}
+BOXES: Mapping[str, Any] = {"type": "array", "maxItems": BOXES_LIMIT, "items": _BOX}
 _URL: Mapping[str, Any] = {
     "type": "string",
     "minLength": 1,
@@ -158,7 +158,7 @@ _SOURCES: Mapping[str, Any] = {
             _URL,
             {
                 "type": "object",
-                "properties": {"url": _URL, FACE_BOXES: _BOXES, BODY_BOXES: _BOXES},
+                "properties": {"url": _URL, FACE_BOXES: BOXES, BODY_BOXES: BOXES},
                 "required": ["url"],
                 "additionalProperties": False,
             },
@@ -184,7 +184,7 @@ def _boxes_of_files(name: str) -> Mapping[str, Any]:
         "description": "Boxes that replace the detection, by the file name of the image",
         "items": {
             "type": "object",
-            "properties": {"filename": {"type": "string"}, name: _BOXES},
+            "properties": {"filename": {"type": "string"}, name: BOXES},
             "required": ["filename", name],
             "additionalProperties": False,
         },

@@ -24,52 +24,53 @@ META_SCHEMA: Mapping[str, Any] = {
 _KEY = re.compile(META_KEY)
 _SMALLEST = -(2**63)
 _LARGEST = 2**63 - 1
+_TOO_LARGE = f"larger than {META_LIMIT} bytes"
+_Place = tuple[Any, str | int]
+"""Where a value is: the place that it is in (None: nowhere), and its name there; written out only for an error."""
 
 
 def check_meta(meta: Mapping[str, Any], path: str = "meta") -> None:
     """Raises 400/12022, naming the field below `path` that cannot be kept."""
-    waiting: list[tuple[Any, str, int]] = [(meta, path, 1)]
+    root: _Place = (None, path)
+    waiting: list[tuple[Any, _Place, int]] = [(meta, root, 1)]
     least = 0  # bytes that what was seen takes at least, so that nothing far beyond the limit is walked through
     while waiting:
         value, place, depth = waiting.pop()
-        if isinstance(value, dict | list):
-            if depth > META_DEPTH:
-                raise ApiError(12022, place, f"nested more than {META_DEPTH} deep")
-            least += 2 * len(value)
-            if least > META_LIMIT:
-                raise _too_large(path)
-            if isinstance(value, dict):
-                for key in value:
-                    if not isinstance(key, str) or not _KEY.match(key):
-                        raise ApiError(12022, place, f"{_shown(key)} is no name of latin letters, digits and single _")
-                waiting.extend((item, f"{place}.{key}", depth + 1) for key, item in value.items())
-            else:
-                waiting.extend((item, f"{place}.{number}", depth + 1) for number, item in enumerate(value))
-        else:
-            _check_scalar(value, place)
+        if not isinstance(value, dict | list):
+            problem = _problem(value)
+            if problem:
+                raise _refused(place, problem)
+            continue
+        if depth > META_DEPTH:
+            raise _refused(place, f"nested more than {META_DEPTH} deep")
+        least += 2 * len(value)
+        if least > META_LIMIT:
+            raise _refused(root, _TOO_LARGE)
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict) and not (isinstance(key, str) and _KEY.match(key)):
+                raise _refused(place, f"{repr(key)[:80]} is no name of latin letters, digits and single underscores")
+            waiting.append((item, (place, key), depth + 1))
     if len(msgspec.json.encode(meta)) > META_LIMIT:
-        raise _too_large(path)
+        raise _refused(root, _TOO_LARGE)
 
 
-def _check_scalar(value: Any, place: str) -> None:
+def _problem(value: Any) -> str | None:
+    """What keeps a single value from being kept."""
+    if value is None or isinstance(value, bool):
+        return None
     if isinstance(value, str):
-        if "\x00" in value:
-            raise ApiError(12022, place, "must not contain NUL")
-    elif isinstance(value, bool) or value is None:
-        pass
-    elif isinstance(value, int):
-        if not _SMALLEST <= value <= _LARGEST:
-            raise ApiError(12022, place, "integers have at most 64 bits")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ApiError(12022, place, "numbers must be finite")
-    else:
-        raise ApiError(12022, place, "neither text, number, boolean, null, array nor object")
+        return "must not contain NUL" if "\x00" in value else None
+    if isinstance(value, int):
+        return None if _SMALLEST <= value <= _LARGEST else "integers have at most 64 bits"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "numbers must be finite"
+    return "neither text, number, boolean, null, array nor object"
 
 
-def _shown(key: Any) -> str:
-    return repr(key)[:80]
-
-
-def _too_large(path: str) -> ApiError:
-    return ApiError(12022, path, f"larger than {META_LIMIT} bytes")
+def _refused(place: "_Place", problem: str) -> ApiError:
+    names: list[str] = []
+    found: _Place | None = place
+    while found is not None:
+        found, name = found
+        names.append(str(name)[:80])
+    return ApiError(12022, ".".join(reversed(names)), problem)

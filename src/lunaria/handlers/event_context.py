@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from lunaria.events.schemas import GeoPosition, Location
+from lunaria.events.places import GeoPosition, Location
 from lunaria.faces.schemas import ExternalId, UserData
 from lunaria.http.query import Query
 from lunaria.kit.times import has_zone, parse_time
@@ -77,7 +77,7 @@ class EventContext:
 
     create_time: datetime
     end_time: datetime
-    location: Location = Location()
+    location: Location = field(default_factory=Location)
     external_id: str = ""
     user_data: str = ""
     source: str | None = None
