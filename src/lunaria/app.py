@@ -51,6 +51,7 @@ from lunaria.kit.times import SystemClock
 from lunaria.matching.index import MatchingIndex
 from lunaria.matching.routes import MatchingRoutes
 from lunaria.matching.service import Limits, MatchingService
+from lunaria.matching.sources import FaceDescriptors
 from lunaria.matching.store import MatchingStore
 from lunaria.settings import Settings, SettingsError
 from lunaria.storage.blobstore import BlobStore, S3Options, open_blob_store
@@ -102,7 +103,7 @@ class Platform:
         self.searching = WorkerPool(settings.matching.workers or _cores(), settings.matching.queue, name="search")
         self.links = ErrorLinks(settings.documentation.error_link)
         matching_store = MatchingStore(self.database)
-        self.index = MatchingIndex(matching_store)
+        self.index = MatchingIndex(FaceDescriptors(self.database))
         self.coding = DescriptorCoding({self.analyzer.descriptor_version: self.analyzer.descriptor_dimension})
         versions = DescriptorVersions(self.coding, self.analyzer.descriptor_version)
         self.attributes = AttributesService(AttributesStore(self.database), versions, self.clock)
@@ -137,7 +138,7 @@ class Platform:
         )
         self.background = [
             Periodic("follow changed faces", FOLLOW_SECONDS, self.index.catch_up),
-            Periodic("prune the change log", PRUNE_SECONDS, self.index.prune),
+            Periodic("prune the change log", PRUNE_SECONDS, matching_store.prune),
             Periodic("remove expired attributes", settings.attributes.cleaning_period, self.attributes.remove_expired),
         ]
         self.system = SystemService(

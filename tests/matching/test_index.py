@@ -14,8 +14,8 @@ from sqlalchemy import delete, insert, text
 
 from lunaria.matching import index as index_module
 from lunaria.matching.index import Found, MatchingIndex, RowFilter
-from lunaria.matching.store import MatchingStore
-from lunaria.storage.changes import prune_face_changes
+from lunaria.matching.sources import FaceDescriptors
+from lunaria.storage.changes import FACE_CHANGES
 from lunaria.storage.database import Database
 from lunaria.storage.schema import (
     CODING_CLIENT,
@@ -35,7 +35,7 @@ ALL_FACES = RowFilter()
 
 @pytest.fixture
 def index(clean_database: Database) -> MatchingIndex:
-    return MatchingIndex(MatchingStore(clean_database))
+    return MatchingIndex(FaceDescriptors(clean_database))
 
 
 def unit(seed: int, dimension: int = DIMENSION) -> Vector:
@@ -194,7 +194,7 @@ async def test_a_follower_that_fell_behind_loads_anew(index: MatchingIndex, clea
     new = await add_faces(clean_database, [unit(3)])
     await add_faces(clean_database, [unit(4)])
     async with clean_database.transaction() as connection:
-        assert await prune_face_changes(connection, 0) > 0
+        assert await FACE_CHANGES.prune(connection, 0) > 0
     found = {one.key for one in await search(index, unit(3), limit=10)}
     assert new[0] in found
     assert old[0] not in found
@@ -211,11 +211,11 @@ async def test_a_freed_row_waits_for_running_searches(index: MatchingIndex, clea
             await connection.execute(delete(faces).where(faces.c.face_id == ids[2]))
         await add_faces(clean_database, [unit(50)])
         await index.catch_up()
-        assert ids[2].bytes not in prepared.index.face_of
-        assert len(prepared.index.face_of) == 5  # a new row, not the freed one
+        assert ids[2].bytes not in prepared.index.key_of
+        assert len(prepared.index.key_of) == 5  # a new row, not the freed one
     await add_faces(clean_database, [unit(51)])
     await index.catch_up()
-    assert len(prepared.index.face_of) == 5  # now it is taken
+    assert len(prepared.index.key_of) == 5  # now it is taken
 
 
 async def test_many_searches_beside_many_changes(index: MatchingIndex, clean_database: Database) -> None:

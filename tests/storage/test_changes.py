@@ -1,6 +1,7 @@
-"""The log of changed faces: no write is missed, whatever the order of commits."""
+"""The logs of changes: no write is missed, whatever the order of commits."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,9 +9,9 @@ from sqlalchemy import delete, func, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lunaria.storage import migrate
-from lunaria.storage.changes import change_position, changes_since, prune_face_changes
+from lunaria.storage.changes import EVENT_CHANGES, FACE_CHANGES, ChangeLog
 from lunaria.storage.database import Database
-from lunaria.storage.schema import face_attributes, face_descriptors, faces, list_faces, lists
+from lunaria.storage.schema import event_descriptors, face_attributes, face_descriptors, faces, list_faces, lists
 
 ACCOUNT = uuid4()
 
@@ -21,25 +22,42 @@ async def add_face(connection: AsyncConnection) -> UUID:
     return face
 
 
+async def add_event(connection: AsyncConnection, kinds: Sequence[str] = ("face", "body")) -> UUID:
+    event, when = uuid4(), datetime(2020, 5, 1, tzinfo=UTC)
+    row = {"event_id": event, "account_id": ACCOUNT, "create_time": when, "version": 1, "coding": 0, "data": b"x"}
+    await connection.execute(insert(event_descriptors), [{**row, "kind": kind} for kind in kinds])
+    return event
+
+
 class Follower:
     """What the matching index does: remembers a position, asks what came since."""
 
-    def __init__(self, database: Database, position: int) -> None:
+    def __init__(self, database: Database, log: ChangeLog) -> None:
         self.database = database
-        self.position = position
+        self.log = log
+
+    async def begin(self) -> None:
+        async with self.database.connect() as connection:
+            self.changes = await self.log.position(connection)
 
     async def read(self) -> set[UUID] | None:
         async with self.database.connect() as connection:
-            changes = await changes_since(connection, self.position)
-        self.position = changes.position
-        return None if changes.face_ids is None else set(changes.face_ids)
+            self.changes = await self.log.since(connection, self.changes.position, self.changes.seen)
+        return None if self.changes.keys is None else set(self.changes.keys)
 
 
 @pytest.fixture
-async def follower(clean_database: Database) -> AsyncIterator[Follower]:
-    async with clean_database.connect() as connection:
-        position = await change_position(connection)
-    yield Follower(clean_database, position)
+async def follower(clean_database: Database) -> Follower:
+    follower = Follower(clean_database, FACE_CHANGES)
+    await follower.begin()
+    return follower
+
+
+@pytest.fixture
+async def event_follower(clean_database: Database) -> Follower:
+    follower = Follower(clean_database, EVENT_CHANGES)
+    await follower.begin()
+    return follower
 
 
 async def test_every_kind_of_write_is_noted(clean_database: Database, follower: Follower) -> None:
@@ -91,8 +109,8 @@ async def test_pruning_tells_who_lags_behind(clean_database: Database, follower:
         async with clean_database.transaction() as connection:
             await add_face(connection)
     async with clean_database.transaction() as connection:
-        assert await prune_face_changes(connection, keep=10) == 0
-        assert await prune_face_changes(connection, keep=2) == 2
+        assert await FACE_CHANGES.prune(connection, keep=10) == 0
+        assert await FACE_CHANGES.prune(connection, keep=2) == 2
     async with clean_database.connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM face_changes"))).scalar_one() == 3
     assert await follower.read() is None
@@ -102,10 +120,43 @@ async def test_pruning_tells_who_lags_behind(clean_database: Database, follower:
     assert await follower.read() == {face}
 
 
-async def test_log_of_another_server_is_discarded(clean_database: Database, database_url: str) -> None:
+@pytest.mark.parametrize("log", ["face_changes", "event_changes"])
+async def test_log_of_another_server_is_discarded(clean_database: Database, database_url: str, log: str) -> None:
     async with clean_database.transaction() as connection:
         await add_face(connection)
-        await connection.execute(text("UPDATE face_changes SET transaction_id = '9000000000000'"))
+        await add_event(connection)
+        await connection.execute(text(f"UPDATE {log} SET transaction_id = '9000000000000'"))
     await migrate.upgrade(database_url)
     async with clean_database.connect() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM face_changes"))).scalar_one() == 0
+        assert (await connection.execute(text(f"SELECT count(*) FROM {log}"))).scalar_one() == 0
+
+
+async def test_every_write_of_events_descriptors_is_noted(clean_database: Database, event_follower: Follower) -> None:
+    async with clean_database.transaction() as connection:
+        event, other = await add_event(connection), await add_event(connection, kinds=("body",))
+    assert await event_follower.read() == {event, other}
+    own = event_descriptors.c.event_id == event
+    for statement in (
+        update(event_descriptors).where(own).values(score=0.5),
+        update(event_descriptors).where(own).values(create_time=datetime(2019, 1, 1, tzinfo=UTC)),
+        delete(event_descriptors).where(own, event_descriptors.c.kind == "face"),
+        delete(event_descriptors).where(own),
+    ):
+        async with clean_database.transaction() as connection:
+            await connection.execute(statement)
+        assert await event_follower.read() == {event}, str(statement)
+    async with clean_database.connect() as connection:
+        await add_event(connection)  # rolled back
+    assert await event_follower.read() == set()
+
+
+async def test_what_no_trigger_sees_is_told_once(clean_database: Database, event_follower: Follower) -> None:
+    """Also while an older transaction holds the position back: nobody loads everything again and again."""
+    async with clean_database.transaction() as slow:
+        late = await add_event(slow)
+        async with clean_database.transaction() as connection:
+            await EVENT_CHANGES.note_everything(connection)
+        assert await event_follower.read() is None
+        await event_follower.begin()
+        assert await event_follower.read() == set()
+    assert await event_follower.read() == {late}

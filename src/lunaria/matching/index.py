@@ -1,7 +1,7 @@
-"""The matching index: a copy of the faces' descriptors in memory that follows the database.
+"""A matching index: a copy of the descriptors of faces, or of events, in memory that follows the database.
 
-PostgreSQL is the truth. The index loads at the start, and a search first reads what was committed when it arrived
-(`catch_up`), so what was acknowledged is found and what was deleted is not. It can be lost at any moment.
+PostgreSQL is the truth. The index loads when it is first needed, and a search first reads what was committed when it
+arrived (`catch_up`), so what was acknowledged is found and what was deleted is not. It can be lost at any moment.
 """
 
 import asyncio
@@ -18,22 +18,19 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from lunaria.matching.engine import Gallery
-from lunaria.matching.store import FaceDescriptor, MatchingStore
+from lunaria.matching.sources import IndexedDescriptor, Source
 
 log = structlog.get_logger(__name__)
 
 Rows = NDArray[np.int32]
 
-KEPT_CHANGES = 1_000_000
-"""Entries of the change log that are kept for other server processes."""
-
 
 class RowFilter(NamedTuple):
-    """Which faces may be found; None admits all."""
+    """Which objects may be found; None admits all."""
 
     account_id: UUID | None = None
     list_id: UUID | None = None
-    face_ids: Collection[UUID] | None = None
+    keys: Collection[UUID] | None = None
 
 
 class Found(NamedTuple):
@@ -45,15 +42,15 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class VersionIndex:
-    """The faces that have a descriptor of one version: who stands in which row of the gallery, and in which row sets.
+    """The objects that have a descriptor of one version: which stands in which row of the gallery, in which row sets.
 
-    Changed on the event loop only. A freed row is given to another face only after every search that could still
-    name it has ended, so a row of an answer always means the face that was compared.
+    Changed on the event loop only. A freed row is given to another object only after every search that could still
+    name it has ended, so a row of an answer always means the object that was compared.
     """
 
     gallery: Gallery
     row_of: dict[bytes, int] = field(default_factory=dict)
-    face_of: list[bytes | None] = field(default_factory=list)
+    key_of: list[bytes | None] = field(default_factory=list)
     owner_of: list[UUID | None] = field(default_factory=list)
     lists_of: list[tuple[UUID, ...]] = field(default_factory=list)
     accounts: dict[UUID, BitMap] = field(default_factory=dict)
@@ -62,23 +59,23 @@ class VersionIndex:
     _searches: Counter[int] = field(default_factory=Counter)
     _generation: int = 0
 
-    def put(self, faces: Sequence[FaceDescriptor]) -> tuple[Rows, NDArray[np.float16]]:
-        """Give every face its row and sets; returns what `gallery.put` is to be called with."""
-        rows = np.fromiter((self._place(face) for face in faces), np.int32, len(faces))
-        return rows, np.stack([face.vector for face in faces])
+    def put(self, described: Sequence[IndexedDescriptor]) -> tuple[Rows, NDArray[np.float16]]:
+        """Give every object its row and sets; returns what `gallery.put` is to be called with."""
+        rows = np.fromiter((self._place(one) for one in described), np.int32, len(described))
+        return rows, np.stack([one.vector for one in described])
 
-    def _place(self, face: FaceDescriptor) -> int:
-        key = face.face_id.bytes
+    def _place(self, described: IndexedDescriptor) -> int:
+        key = described.key.bytes
         row = self.row_of.get(key)
         if row is None:
             row = self._new_row()
             self.row_of[key] = row
-            self.face_of[row] = key
+            self.key_of[row] = key
         self._leave_sets(row)
-        self.owner_of[row] = face.account_id
-        self.lists_of[row] = face.lists
-        self.accounts.setdefault(face.account_id, BitMap()).add(row)
-        for list_id in face.lists:
+        self.owner_of[row] = described.account_id
+        self.lists_of[row] = described.lists
+        self.accounts.setdefault(described.account_id, BitMap()).add(row)
+        for list_id in described.lists:
             self.lists.setdefault(list_id, BitMap()).add(row)
         return row
 
@@ -86,10 +83,10 @@ class VersionIndex:
         oldest = min(self._searches, default=self._generation + 1)
         if self._freed and self._freed[0][0] < oldest:
             return self._freed.popleft()[1]
-        self.face_of.append(None)
+        self.key_of.append(None)
         self.owner_of.append(None)
         self.lists_of.append(())
-        return len(self.face_of) - 1
+        return len(self.key_of) - 1
 
     def _leave_sets(self, row: int) -> None:
         owner = self.owner_of[row]
@@ -98,15 +95,15 @@ class VersionIndex:
         for list_id in self.lists_of[row]:
             _discard(self.lists, list_id, row)
 
-    def remove(self, face_ids: Iterable[UUID]) -> Rows:
-        """Forget the faces that are here; returns their rows for `gallery.remove`."""
+    def remove(self, keys: Iterable[UUID]) -> Rows:
+        """Forget the objects that are here; returns their rows for `gallery.remove`."""
         removed = []
-        for face_id in face_ids:
-            row = self.row_of.pop(face_id.bytes, None)
+        for key in keys:
+            row = self.row_of.pop(key.bytes, None)
             if row is None:
                 continue
             self._leave_sets(row)
-            self.face_of[row], self.owner_of[row], self.lists_of[row] = None, None, ()
+            self.key_of[row], self.owner_of[row], self.lists_of[row] = None, None, ()
             self._freed.append((self._generation, row))
             removed.append(row)
         return np.array(removed, np.int32)
@@ -118,8 +115,8 @@ class VersionIndex:
             sets.append(self.accounts.get(wanted.account_id, BitMap()))
         if wanted.list_id is not None:
             sets.append(self.lists.get(wanted.list_id, BitMap()))
-        if wanted.face_ids is not None:
-            found = (self.row_of.get(face_id.bytes) for face_id in wanted.face_ids)
+        if wanted.keys is not None:
+            found = (self.row_of.get(key.bytes) for key in wanted.keys)
             sets.append(BitMap(row for row in found if row is not None))
         if not sets:
             return None
@@ -128,7 +125,7 @@ class VersionIndex:
 
     @contextmanager
     def searching(self) -> Iterator[None]:
-        """While a search runs outside the event loop, no row that it may name gets another face."""
+        """While a search runs outside the event loop, no row that it may name gets another object."""
         self._generation += 1
         mine = self._generation
         self._searches[mine] += 1
@@ -147,13 +144,13 @@ def _discard(sets: dict[UUID, BitMap], key: UUID, row: int) -> None:
 
 
 class MatchingIndex:
-    """One VersionIndex for every descriptor version that faces have.
+    """One VersionIndex for every descriptor version that the objects of a source have.
 
     `threads`: of one search (see Gallery).
     """
 
-    def __init__(self, store: MatchingStore, *, threads: int = 1) -> None:
-        self._store = store
+    def __init__(self, source: Source, *, threads: int = 1) -> None:
+        self._source = source
         self._threads = threads
         self._versions: dict[int, VersionIndex] = {}
         self._position = 0
@@ -173,7 +170,7 @@ class MatchingIndex:
         return sum(len(version.gallery) for version in self._versions.values())
 
     def version(self, version: int) -> VersionIndex | None:
-        """The index of a version; None when no face has such a descriptor."""
+        """The index of a version; None when nothing has such a descriptor."""
         return self._versions.get(version)
 
     async def catch_up(self) -> None:
@@ -196,50 +193,52 @@ class MatchingIndex:
                 await self._load()
             self._served = served
 
-    async def prune(self) -> None:
-        """Shorten the change log; a follower that needs what is gone loads anew."""
-        await self._store.prune(KEPT_CHANGES)
+    async def keep_up(self) -> None:
+        """Catch up, unless nobody has needed this index yet."""
+        if self._loaded:
+            await self.catch_up()
 
     async def _follow(self) -> None:
-        changes = await self._store.changes(self._position, self._seen)
-        if changes.face_ids is None:
-            log.warning("matching index fell behind the change log", action="loading anew")
+        changes = await self._source.changes(self._position, self._seen)
+        if changes.keys is None:
+            log.warning("matching index cannot follow the log of changes", of=self._source.name, action="loading anew")
             await self._load()
             return
-        if changes.face_ids:
-            await self._refresh(changes.face_ids)
+        if changes.keys:
+            await self._refresh(changes.keys)
         self._position, self._seen = changes.position, changes.seen
 
-    async def _refresh(self, face_ids: list[UUID]) -> None:
-        """Bring these faces to their present state, whatever happened to them."""
-        present: dict[int, list[FaceDescriptor]] = {}
-        async for batch in self._store.descriptors(face_ids):
-            for face in batch:
-                present.setdefault(face.version, []).append(face)
+    async def _refresh(self, keys: list[UUID]) -> None:
+        """Bring these objects to their present state, whatever happened to them."""
+        present: dict[int, list[IndexedDescriptor]] = {}
+        async for batch in self._source.descriptors(keys):
+            for one in batch:
+                present.setdefault(one.version, []).append(one)
         self._loaded = False  # a failure on the way leaves row sets and galleries apart: then all is read anew
         for number in {*self._versions, *present}:
-            faces = present.get(number, [])
-            there = {face.face_id for face in faces}
-            version = _version_for(self._versions, number, faces, self._threads)
-            gone = version.remove(face_id for face_id in face_ids if face_id not in there)
-            placed = version.put(faces) if faces else None
+            described = present.get(number, [])
+            there = {one.key for one in described}
+            version = _version_for(self._versions, number, described, self._threads)
+            gone = version.remove(key for key in keys if key not in there)
+            placed = version.put(described) if described else None
             await asyncio.to_thread(_apply, version.gallery, gone, placed)
         self._loaded = True
 
     async def _load(self) -> None:
         """Read everything; the old state serves until the new one is complete."""
         fresh: dict[int, VersionIndex] = {}
-        position = await self._store.position()
-        async for batch in self._store.descriptors():
-            by_version: dict[int, list[FaceDescriptor]] = {}
-            for face in batch:
-                by_version.setdefault(face.version, []).append(face)
-            for number, faces in by_version.items():
-                version = _version_for(fresh, number, faces, self._threads)
-                await asyncio.to_thread(version.gallery.put, *version.put(faces))
+        begin = await self._source.position()
+        async for batch in self._source.descriptors():
+            by_version: dict[int, list[IndexedDescriptor]] = {}
+            for one in batch:
+                by_version.setdefault(one.version, []).append(one)
+            for number, described in by_version.items():
+                version = _version_for(fresh, number, described, self._threads)
+                await asyncio.to_thread(version.gallery.put, *version.put(described))
         self._versions = fresh
-        self._position, self._seen, self._loaded = position, frozenset(), True
-        log.info("matching index loaded", descriptors=len(self), megabytes=round(self.nbytes / 2**20))
+        self._position, self._seen, self._loaded = begin.position, begin.seen, True
+        size = round(self.nbytes / 2**20)
+        log.info("matching index loaded", of=self._source.name, descriptors=len(self), megabytes=size)
 
     def search(
         self,
@@ -249,7 +248,7 @@ class MatchingIndex:
         wanted: RowFilter,
         minimum: float,
     ) -> "PreparedSearch | None":
-        """Prepare a search on the event loop; `run` it on a worker. None when no face has this version."""
+        """Prepare a search on the event loop; `run` it on a worker. None when nothing has this version."""
         found = self._versions.get(version)
         if found is None:
             return None
@@ -257,10 +256,10 @@ class MatchingIndex:
 
 
 def _version_for(
-    versions: dict[int, VersionIndex], number: int, faces: Sequence[FaceDescriptor], threads: int
+    versions: dict[int, VersionIndex], number: int, described: Sequence[IndexedDescriptor], threads: int
 ) -> VersionIndex:
     if number not in versions:
-        versions[number] = VersionIndex(Gallery(len(faces[0].vector), threads=threads))
+        versions[number] = VersionIndex(Gallery(len(described[0].vector), threads=threads))
     return versions[number]
 
 
@@ -281,14 +280,14 @@ class PreparedSearch:
     minimum: float
 
     def run(self) -> list[list[Found]]:
-        """For each query the faces found, best first. For a worker thread, within `index.searching()`."""
+        """For each query the objects found, best first. For a worker thread, within `index.searching()`."""
         hits = self.index.gallery.search(self.queries, self.limit, rows=self.rows, minimum=self.minimum)
-        face_of = self.index.face_of
+        key_of = self.index.key_of
         return [
             [
-                Found(UUID(bytes=face), float(cosine))
+                Found(UUID(bytes=key), float(cosine))
                 for row, cosine in zip(found.rows.tolist(), found.cosines.tolist(), strict=True)
-                if (face := face_of[row]) is not None
+                if (key := key_of[row]) is not None
             ]
             for found in hits
         ]

@@ -1,12 +1,13 @@
 """Wire objects of matching."""
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from lunaria.estimation.estimates import AccessoryColor, ClothingColor, Presence, Probability
+from lunaria.events.stored import EVENT_TARGETS, StoredEvent
 from lunaria.faces.schemas import FACE_TARGETS, Face
 from lunaria.http.errors import ErrorBody
 from lunaria.kit.times import parse_time
@@ -67,8 +68,8 @@ class AttributeFilters(
 class GeoFilter(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A box round a place, in degrees; null as an origin: events without a position."""
 
-    origin_longitude: Annotated[float, Meta(ge=-180, le=180)] | None | UnsetType = UNSET
-    origin_latitude: Annotated[float, Meta(ge=-90, le=90)] | None | UnsetType = UNSET
+    origin_longitude: Annotated[float, Meta(ge=-180, le=180)] | UnsetType | None = UNSET
+    origin_latitude: Annotated[float, Meta(ge=-90, le=90)] | UnsetType | None = UNSET
     longitude_delta: Annotated[float, Meta(ge=0, le=90)] | UnsetType = UNSET
     latitude_delta: Annotated[float, Meta(ge=0, le=90)] | UnsetType = UNSET
 
@@ -155,22 +156,25 @@ class Candidates(Struct, frozen=True, forbid_unknown_fields=True):
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.0
     targets: list[str] | None = None
 
-    _TARGETS: ClassVar[dict[type, tuple[str, ...]]] = {
-        FaceFilters: FACE_TARGETS,
-        AttributeFilters: ATTRIBUTE_TARGETS,
-    }
-
     def __post_init__(self) -> None:
-        known = self._TARGETS.get(type(self.filters))
+        known = (*_TARGETS[self.origin], SIMILARITY)
         for target in self.targets or ():
-            if known is not None and target not in (*known, SIMILARITY):
-                raise ValueError(f"'{target}' is not a valid target, valid: {', '.join((*known, SIMILARITY))}")
+            if target not in known:
+                raise ValueError(f"'{target}' is not a valid target, valid: {', '.join(known)}")
+
+    @property
+    def origin(self) -> str:
+        """What kind of objects these candidates are: faces, events or attributes."""
+        return str(self.filters.__struct_config__.tag)
 
     @property
     def shown(self) -> tuple[str, ...]:
         """The fields to show, in the order of the documentation."""
-        known = self._TARGETS[type(self.filters)]
+        known = _TARGETS[self.origin]
         return known if self.targets is None else tuple(name for name in known if name in self.targets)
+
+
+_TARGETS = {"faces": FACE_TARGETS, "events": EVENT_TARGETS, "attributes": ATTRIBUTE_TARGETS}
 
 
 class FaceReference(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="face"):
@@ -267,6 +271,7 @@ class MatchedAttribute(Struct, omit_defaults=True):
 class Match(Struct, omit_defaults=True):
     similarity: Annotated[float, Meta(ge=0, le=1)]
     face: Face | UnsetType = UNSET
+    event: StoredEvent | UnsetType = UNSET
     attribute: MatchedAttribute | UnsetType = UNSET
 
 

@@ -1,4 +1,4 @@
-"""SQL of matching: descriptors for the index and for references, filters that need the database, found objects."""
+"""SQL of matching: descriptors of references, filters that need the database, found objects."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
@@ -9,36 +9,25 @@ from uuid import UUID
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy import Column, ColumnElement, RowMapping, Table, func, select
+from sqlalchemy import Column, ColumnElement, RowMapping, Table, select
 
 from lunaria.faces.filters import FaceFilter, face_conditions
+from lunaria.matching.sources import BATCH, vector_of
 from lunaria.storage.arrays import among
-from lunaria.storage.changes import FaceChanges, change_position, changes_since, prune_face_changes
+from lunaria.storage.changes import CHANGE_LOGS
 from lunaria.storage.database import Database
 from lunaria.storage.schema import (
-    CODING_FLOAT16,
     attribute_descriptors,
     attributes,
     face_descriptors,
     faces,
-    list_faces,
 )
-from lunaria.storage.scope import EVERYTHING, Scope, ScopedConnection, scoped
+from lunaria.storage.scope import Scope, ScopedConnection, scoped
 
 log = structlog.get_logger(__name__)
 
-BATCH = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class FaceDescriptor:
-    """A stored descriptor with what the index filters by. `vector`: float16 (D,), unit."""
-
-    face_id: UUID
-    account_id: UUID
-    version: int
-    vector: NDArray[np.float16]
-    lists: tuple[UUID, ...]
+KEPT_CHANGES = 1_000_000
+"""Entries of a log of changes that are kept for other server processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,66 +39,17 @@ class StoredDescriptor:
     vector: NDArray[np.float32]
 
 
-def vector_of(coding: int, data: bytes) -> NDArray[np.float32] | None:
-    """The unit vector of stored bytes; None for bytes without a direction."""
-    if coding == CODING_FLOAT16:
-        vector = np.frombuffer(data, np.float16).astype(np.float32)
-    else:
-        vector = np.frombuffer(data, np.uint8).astype(np.float32) - 128
-    length = float(np.linalg.norm(vector))
-    if not np.isfinite(length) or length == 0:
-        return None
-    return vector if coding == CODING_FLOAT16 else vector / np.float32(length)
-
-
 class MatchingStore:
     """Reads; it changes nothing but the length of the change log."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # For the index, over all accounts
-
-    async def position(self) -> int:
-        async with self._database.read() as connection:
-            return await change_position(connection)
-
-    async def changes(self, position: int, seen: frozenset[int]) -> FaceChanges:
-        async with self._database.read() as connection:
-            return await changes_since(connection, position, seen)
-
-    async def prune(self, keep: int) -> None:
-        async with self._database.transaction() as connection:
-            await prune_face_changes(connection, keep)
-
-    async def descriptors(self, face_ids: Sequence[UUID] | None = None) -> AsyncIterator[list[FaceDescriptor]]:
-        """The descriptors of these faces, or of all, in batches."""
-        links = select(list_faces.c.face_id, func.array_agg(list_faces.c.list_id).label("lists"))
-        links = scoped(links, list_faces, EVERYTHING).group_by(list_faces.c.face_id)
-        if face_ids is not None:
-            links = links.where(among(list_faces.c.face_id, face_ids))
-        grouped = links.subquery()
-        statement: Any = (
-            select(
-                faces.c.face_id,
-                faces.c.account_id,
-                face_descriptors.c.version,
-                face_descriptors.c.coding,
-                face_descriptors.c.data,
-                grouped.c.lists,
-            )
-            .join(face_descriptors, face_descriptors.c.face_id == faces.c.face_id)
-            .outerjoin(grouped, grouped.c.face_id == faces.c.face_id)
-        )
-        statement = scoped(scoped(statement, faces, EVERYTHING), face_descriptors, EVERYTHING)
-        if face_ids is not None:
-            statement = statement.where(among(faces.c.face_id, face_ids))
-        async with self._database.connect() as connection, connection.stream(statement) as rows:
-            dimensions: dict[int, int] = {}
-            async for part in rows.partitions(BATCH):
-                yield [face for row in part if (face := _face_descriptor(row, dimensions)) is not None]
-
-    # For requests, within a scope
+    async def prune(self) -> None:
+        """Shorten the logs of changes; a follower that needs what is gone loads anew."""
+        for changes in CHANGE_LOGS:
+            async with self._database.transaction() as connection:
+                await changes.prune(connection, KEPT_CHANGES)
 
     async def filtered_faces(self, scope: Scope, wanted: FaceFilter) -> list[UUID]:
         """The faces that fulfil the filter."""
@@ -202,13 +142,3 @@ def _stored(row: Any) -> StoredDescriptor | None:
         log.error("stored descriptor without a direction", object=str(key), version=version)
         return None
     return StoredDescriptor(key, version, vector)
-
-
-def _face_descriptor(row: Any, dimensions: dict[int, int]) -> FaceDescriptor | None:
-    """The row's descriptor; None, with a line in the log, for one that cannot be compared with its version."""
-    face_id, account_id, version, coding, data, lists = row
-    vector = vector_of(coding, data)
-    if vector is None or len(vector) != dimensions.setdefault(version, len(vector)):
-        log.error("stored descriptor left out of matching", face=str(face_id), version=version, bytes=len(data))
-        return None
-    return FaceDescriptor(face_id, account_id, version, vector.astype(np.float16), tuple(lists or ()))

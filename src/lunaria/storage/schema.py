@@ -245,6 +245,16 @@ face_changes = Table(
 )
 """Every face that a transaction touched, written by triggers. See `changes` for how to follow it."""
 
+event_changes = Table(
+    "event_changes",
+    metadata,
+    Column("sequence", BigInteger, Identity(always=True), primary_key=True),
+    Column("transaction_id", TransactionId, nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("event_id", Uuid, nullable=False),
+    Index(None, "transaction_id"),
+)
+"""Every event whose descriptors a transaction touched, likewise."""
+
 database_settings = Table(
     "database_settings",
     metadata,
@@ -336,7 +346,7 @@ events = Table(
     Column("top_match_object_id", Uuid),
     Column("top_match_is_event", Boolean),
     Column("top_match_external_id", Text),
-    Column("top_match_similarity", REAL),
+    Column("top_match_similarity", DOUBLE_PRECISION),
     Column("meta", JSONB(none_as_null=True)),
     PrimaryKeyConstraint("event_id", "create_time"),
     Index(None, "account_id", "create_time"),

@@ -4,12 +4,20 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from lunaria.storage.schema import TransactionId
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
 BY_MONTH = "RANGE (create_time)"
+# A transition table has one name per trigger, so each kind of change needs its own.
+TRANSITIONS = {
+    "insert": "NEW TABLE AS changed_rows",
+    "delete": "OLD TABLE AS changed_rows",
+    "update": "NEW TABLE AS changed_rows OLD TABLE AS former_rows",
+}
 
 
 def upgrade() -> None:
@@ -17,6 +25,7 @@ def upgrade() -> None:
     _create_events()
     for table in ("events", "event_details", "event_descriptors"):
         op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
+    _create_event_changes()
 
 
 def _time(name: str) -> "sa.Column[object]":
@@ -84,7 +93,7 @@ def _create_events() -> None:
         sa.Column("longitude", postgresql.DOUBLE_PRECISION(), nullable=True),
         sa.Column("latitude", postgresql.DOUBLE_PRECISION(), nullable=True),
         sa.Column("top_match_is_event", sa.Boolean(), nullable=True),
-        sa.Column("top_match_similarity", sa.REAL(), nullable=True),
+        sa.Column("top_match_similarity", postgresql.DOUBLE_PRECISION(), nullable=True),
         sa.Column("meta", postgresql.JSONB(), nullable=True),
         sa.PrimaryKeyConstraint("event_id", "create_time", name="pk_events"),
         postgresql_partition_by=BY_MONTH,
@@ -114,3 +123,34 @@ def _create_events() -> None:
         sa.PrimaryKeyConstraint("event_id", "create_time", "kind", "version", name="pk_event_descriptors"),
         postgresql_partition_by=BY_MONTH,
     )
+
+
+def _create_event_changes() -> None:
+    """The log of events whose descriptors changed. Triggers of the parent see what goes through it, one call each."""
+    op.create_table(
+        "event_changes",
+        sa.Column("sequence", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("transaction_id", TransactionId(), server_default=sa.text("pg_current_xact_id()"), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("sequence", name="pk_event_changes"),
+    )
+    op.create_index("ix_event_changes_transaction_id", "event_changes", ["transaction_id"])
+    for function, rows in (
+        ("note_event_changes", "SELECT event_id FROM changed_rows"),
+        ("note_event_updates", "SELECT event_id FROM changed_rows UNION SELECT event_id FROM former_rows"),
+    ):
+        op.execute(
+            f"""
+            CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                INSERT INTO event_changes (event_id) SELECT DISTINCT event_id FROM ({rows}) AS events_touched;
+                RETURN NULL;
+            END $$
+            """  # noqa: S608
+        )
+    for change, transition in TRANSITIONS.items():
+        function = "note_event_updates" if change == "update" else "note_event_changes"
+        op.execute(
+            f"CREATE TRIGGER event_descriptors_{change}_noted AFTER {change.upper()} ON event_descriptors "
+            f"REFERENCING {transition} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+        )

@@ -1,0 +1,140 @@
+"""What the matching indexes follow: descriptors of faces, of events' faces and of events' bodies, over all accounts."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from sqlalchemy import func, select
+
+from lunaria.events.schemas import DescriptorKind
+from lunaria.storage.arrays import among
+from lunaria.storage.changes import EVENT_CHANGES, FACE_CHANGES, ChangeLog, Changes
+from lunaria.storage.database import Database
+from lunaria.storage.schema import CODING_FLOAT16, event_descriptors, face_descriptors, faces, list_faces
+from lunaria.storage.scope import EVERYTHING, scoped
+
+log = structlog.get_logger(__name__)
+
+BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedDescriptor:
+    """A stored descriptor with what the index filters by. `vector`: float16 (D,), unit.
+
+    `lists`: those that the object is linked to; only faces are.
+    """
+
+    key: UUID
+    account_id: UUID
+    version: int
+    vector: NDArray[np.float16]
+    lists: tuple[UUID, ...] = ()
+
+
+class Source(Protocol):
+    """Objects with descriptors in the database, and the log of their changes. `name` is for the server's log."""
+
+    name: str
+
+    async def position(self) -> Changes:
+        """See `ChangeLog.position`."""
+
+    async def changes(self, position: int, seen: frozenset[int]) -> Changes:
+        """See `ChangeLog.since`."""
+
+    def descriptors(self, keys: Sequence[UUID] | None = None) -> AsyncIterator[list[IndexedDescriptor]]:
+        """The descriptors of these objects, or of all, in batches."""
+
+
+class _Logged:
+    """The part of a source that reads its log."""
+
+    def __init__(self, database: Database, changes: ChangeLog) -> None:
+        self._database = database
+        self._log = changes
+
+    async def position(self) -> Changes:
+        async with self._database.read() as connection:
+            return await self._log.position(connection)
+
+    async def changes(self, position: int, seen: frozenset[int]) -> Changes:
+        async with self._database.read() as connection:
+            return await self._log.since(connection, position, seen)
+
+    async def _read(self, statement: Any) -> AsyncIterator[list[IndexedDescriptor]]:
+        """The rows of a statement: key, account, version, coding, data, lists."""
+        async with self._database.connect() as connection, connection.stream(statement) as rows:
+            dimensions: dict[int, int] = {}
+            async for part in rows.partitions(BATCH):
+                yield [found for row in part if (found := _indexed(row, dimensions)) is not None]
+
+
+class FaceDescriptors(_Logged):
+    """The descriptors of faces, with the lists that the faces are linked to."""
+
+    name = "faces"
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, FACE_CHANGES)
+
+    def descriptors(self, keys: Sequence[UUID] | None = None) -> AsyncIterator[list[IndexedDescriptor]]:
+        links = select(list_faces.c.face_id, func.array_agg(list_faces.c.list_id).label("lists"))
+        links = scoped(links, list_faces, EVERYTHING).group_by(list_faces.c.face_id)
+        if keys is not None:
+            links = links.where(among(list_faces.c.face_id, keys))
+        grouped = links.subquery()
+        own = face_descriptors.c
+        statement: Any = (
+            select(faces.c.face_id, faces.c.account_id, own.version, own.coding, own.data, grouped.c.lists)
+            .join(face_descriptors, own.face_id == faces.c.face_id)
+            .outerjoin(grouped, grouped.c.face_id == faces.c.face_id)
+        )
+        statement = scoped(scoped(statement, faces, EVERYTHING), face_descriptors, EVERYTHING)
+        if keys is not None:
+            statement = statement.where(among(faces.c.face_id, keys))
+        return self._read(statement)
+
+
+class EventDescriptors(_Logged):
+    """The descriptors of one kind that events have."""
+
+    def __init__(self, database: Database, kind: DescriptorKind) -> None:
+        super().__init__(database, EVENT_CHANGES)
+        self.name = f"{kind} descriptors of events"
+        self._kind = kind
+
+    def descriptors(self, keys: Sequence[UUID] | None = None) -> AsyncIterator[list[IndexedDescriptor]]:
+        own = event_descriptors.c
+        statement: Any = select(own.event_id, own.account_id, own.version, own.coding, own.data)
+        statement = scoped(statement, event_descriptors, EVERYTHING).where(own.kind == self._kind)
+        if keys is not None:
+            statement = statement.where(among(own.event_id, keys))
+        return self._read(statement)
+
+
+def vector_of(coding: int, data: bytes) -> NDArray[np.float32] | None:
+    """The unit vector of stored bytes; None for bytes without a direction."""
+    if coding == CODING_FLOAT16:
+        vector = np.frombuffer(data, np.float16).astype(np.float32)
+    else:
+        vector = np.frombuffer(data, np.uint8).astype(np.float32) - 128
+    length = float(np.linalg.norm(vector))
+    if not np.isfinite(length) or length == 0:
+        return None
+    return vector if coding == CODING_FLOAT16 else vector / np.float32(length)
+
+
+def _indexed(row: Any, dimensions: dict[int, int]) -> IndexedDescriptor | None:
+    """The row's descriptor; None, with a line in the log, for one that cannot be compared with its version."""
+    key, account_id, version, coding, data, *lists = row
+    vector = vector_of(coding, data)
+    if vector is None or len(vector) != dimensions.setdefault(version, len(vector)):
+        log.error("stored descriptor left out of matching", object=str(key), version=version, bytes=len(data))
+        return None
+    linked = tuple(lists[0] or ()) if lists else ()
+    return IndexedDescriptor(key, account_id, version, vector.astype(np.float16), linked)
