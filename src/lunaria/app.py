@@ -39,6 +39,7 @@ from lunaria.faces.lists_store import ListsStore
 from lunaria.faces.routes import FaceRoutes
 from lunaria.faces.service import FacesService
 from lunaria.faces.store import FacesStore
+from lunaria.handlers.sources import SourceReader
 from lunaria.http.credentials import Gate
 from lunaria.http.errors import ErrorLinks
 from lunaria.http.middleware import Application, RequestContext
@@ -122,6 +123,14 @@ class Platform:
         decisions = Decisions(estimation.liveness_threshold, estimation.liveness_quality, estimation.deepfake_threshold)
         bodies_too = DescriptorCoding(self.analyzer.descriptor_dimensions)
         self.examiner = Examiner(self.analyzer, self.decoder, bodies_too, self.vision, self.links, decisions)
+        given_versions = DescriptorVersions(bodies_too, self.analyzer.descriptor_version)
+        self.sources = SourceReader(
+            self.inputs,
+            self.blobs,
+            given_versions,
+            self.analyzer.descriptor_dimensions.keys() - {self.analyzer.descriptor_version},
+            max_objects=limits.images_per_request,
+        )
         self.catalogue = Catalogue(self.models)
         self._loading: asyncio.Task[None] | None = None
         self.matching = MatchingService(
