@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from lunaria.estimation import catalogue
-from lunaria.estimation.catalogue import ESTIMATES, Catalogue
+from lunaria.estimation.catalogue import ESTIMATES, Catalogue, asked
+from lunaria.estimation.detector import detector_order
 from lunaria.estimation.queries import DetectorQuery, SdkQuery
+from lunaria.estimation.sdk import sdk_order
 from lunaria.http.errors import ApiError
 from lunaria.http.query import parse_query
 from lunaria.vision.packs.manifest import built_in_pack
@@ -29,6 +31,12 @@ ALWAYS = {
     "estimate_face_warp",
 }
 """Query parameters whose estimates every server makes, for no pack goes without their networks."""
+
+
+def wanted_by(query: str, kind: type[SdkQuery] | type[DetectorQuery] = SdkQuery) -> set[str]:
+    """The estimates that a query asks for."""
+    parsed = parse_query(query, kind)
+    return set(asked(sdk_order(parsed) if isinstance(parsed, SdkQuery) else detector_order(parsed)))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +126,7 @@ def test_networks_that_cannot_be_read_here_leave_their_estimates_out(
     ],
 )
 def test_what_a_query_of_the_sdk_wants(query: str, wanted: set[str]) -> None:
-    assert set(parse_query(query, SdkQuery).wanted) == wanted
+    assert wanted_by(query) == wanted
 
 
 @pytest.mark.parametrize("kind", QUERIES)
@@ -132,7 +140,7 @@ def test_every_estimate_of_a_query_is_in_the_table(kind: type[SdkQuery] | type[D
         if kind is SdkQuery:
             query += "&detect_face=1&detect_body=1"
             query += "" if name == "estimate_body_descriptor" else "&estimate_body_descriptor=0"
-        wanted = set(parse_query(query, kind).wanted) - {"body_detection"}
+        wanted = wanted_by(query, kind) - {"body_detection"}
         assert wanted <= ESTIMATES.keys()
         if name == "estimate_body_warp":
             continue  # nothing but the detection, which is named itself
@@ -143,6 +151,6 @@ def test_every_estimate_of_the_table_is_asked_for_somewhere() -> None:
     everything = "&".join(
         f"{name}=1" for name in SdkQuery.__struct_fields__ if name.startswith(("estimate_", "detect_"))
     )
-    named = set(parse_query(everything, SdkQuery).wanted) | {"face_quality", "iso"}
+    named = wanted_by(everything) | {"face_quality", "iso"}
     without = {"face_detection", "face_landmarks5", "face_landmarks68", "face_descriptor", "head_pose"}
     assert named | without == ESTIMATES.keys()

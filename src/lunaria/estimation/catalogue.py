@@ -1,11 +1,13 @@
 """Which estimates this server can make, and with what. One table for the refusals and for /features."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from lunaria.estimation.examination import Order
 from lunaria.http.errors import ApiError
 from lunaria.system.schemas import EstimationSource
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.plan import ImageType
 from lunaria.vision.runtime import readable
 
 Roles = tuple[str, ...]
@@ -78,3 +80,40 @@ class Catalogue:
         for name in wanted:
             if name in self.missing:
                 raise ApiError(11044, name)
+
+
+def asked(order: Order) -> Iterator[str]:
+    """The estimates that are asked for and that the kind of image allows, by their names in the table.
+
+    Without those that every server makes.
+    """
+    plan = order.plan
+    of_faces = {
+        "emotions": plan.emotions,
+        "mask": plan.mask,
+        "glasses": plan.glasses,
+        "quality": plan.quality,
+        "eyes_attributes": plan.eyes,
+        "mouth_attributes": plan.mouth,
+        "basic_attributes": plan.basic_attributes,
+        "face_quality": bool(plan.checks),
+    }
+    of_raw_images = {
+        "liveness": plan.liveness,
+        "deepfake": plan.deepfake,
+        "gaze": plan.gaze,
+        "people_count": plan.people_count,
+    }
+    raw = order.image_type is ImageType.RAW
+    of_bodies = {
+        "body_detection": plan.detect_bodies and raw,
+        "body_descriptor": plan.body_descriptor and (plan.detect_bodies or not raw),
+        "body_attributes": plan.body_attributes,
+    }
+    # Bodies are only looked at where they are detected.
+    groups = {
+        ImageType.RAW: (of_faces, of_raw_images, of_bodies),
+        ImageType.FACE_WARP: (of_faces,),
+        ImageType.BODY_WARP: (of_bodies,),
+    }[order.image_type]
+    yield from (name for group in groups for name, wanted in group.items() if wanted)

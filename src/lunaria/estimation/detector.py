@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from lunaria.blobs.service import BlobsService
+from lunaria.estimation.decisions import WantedChecks
 from lunaria.estimation.examination import ExaminedImage, Examiner, Order
 from lunaria.estimation.filters import AngleLimits
 from lunaria.estimation.inputs import InputImage
@@ -28,7 +29,7 @@ class DetectorService:
 
     async def detect(self, owner: UUID, images: Sequence[InputImage], query: DetectorQuery) -> DetectorResult:
         """Find the faces and store a sample of each that passes the filters, all in one transaction."""
-        examined = await self._examiner.examine(images, _order(query))
+        examined = await self._examiner.examine(images, detector_order(query))
         warps = [face.warp for image in examined for face in image.faces if face.warp is not None]
         samples = iter(await self._blobs.save_face_samples(owner, warps))
         return DetectorResult([self._image(image, samples) for image in examined])
@@ -48,7 +49,8 @@ class DetectorService:
         )
 
 
-def _order(query: DetectorQuery) -> Order:
+def detector_order(query: DetectorQuery) -> Order:
+    """What the query asks for."""
     angles = AngleLimits(query.pitch_threshold, query.roll_threshold, query.yaw_threshold)
     image_type = ImageType.FACE_WARP if query.warped_image else ImageType.RAW
     checks = chosen(is_warp=image_type is not ImageType.RAW) if query.estimate_face_quality else []
@@ -70,7 +72,7 @@ def _order(query: DetectorQuery) -> Order:
         image_type=image_type,
         show_head_pose=bool(query.estimate_head_pose),
         angles=angles,
-        checks="face_quality" if query.estimate_face_quality else None,
+        checks=WantedChecks("face_quality") if query.estimate_face_quality else None,
         orient=bool(query.use_exif_info),
         extract_exif=bool(query.extract_exif),
     )

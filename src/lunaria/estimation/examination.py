@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from lunaria.blobs.pictures import is_plain_jpeg
-from lunaria.estimation.decisions import Decisions
+from lunaria.estimation.decisions import Decisions, WantedChecks
 from lunaria.estimation.estimates import BodyDetection, DescriptorEstimate, FaceDetection, FilterReason, Rect
 from lunaria.estimation.filters import AngleLimits, WantedStates
 from lunaria.estimation.inputs import InputImage
@@ -32,7 +32,8 @@ class Order:
     """What to do with every image of a request.
 
     `plan` is what the networks compute. The head pose may be computed for the filters alone, so it is shown only with
-    `show_head_pose`. `checks`: how the checks of the plan are reported, for the ISO service or as face quality.
+    `show_head_pose`. `checks`: what becomes of the checks of the plan. `decisions`: thresholds of liveness and deepfake
+    in place of those of the settings.
     """
 
     plan: Plan
@@ -40,7 +41,8 @@ class Order:
     show_head_pose: bool = False
     angles: AngleLimits = field(default_factory=AngleLimits)
     states: WantedStates = field(default_factory=WantedStates)
-    checks: Literal["iso", "face_quality"] | None = None
+    checks: WantedChecks | None = None
+    decisions: Decisions | None = None
     orient: bool = True
     extract_exif: bool = False
 
@@ -102,6 +104,14 @@ class ExaminedImage:
     def bodies(self) -> list[ExaminedBody]:
         """The bodies that are not filtered."""
         return [person.body for person in self.persons if person.body is not None]
+
+
+def of_one_person(policy: MultifacePolicy, *, detect_faces: bool) -> MultifacePolicy:
+    """The policy for images whose estimates are merged: merged descriptors of several persons would be nobody's.
+
+    Several faces are refused then unless the best is taken. Lone bodies are found where no faces are looked for.
+    """
+    return MultifacePolicy.NOT_ALLOWED if policy is MultifacePolicy.ALLOWED and detect_faces else policy
 
 
 class Examiner:
@@ -199,18 +209,20 @@ class Examiner:
         raw = order.image_type is ImageType.RAW
         detection = face_detection(
             finding,
-            self.decisions,
+            order.decisions or self.decisions,
             order.plan,
             show_head_pose=order.show_head_pose and raw,
             show_gaze=order.plan.gaze and raw,
         )
         reasons = order.angles.reasons(finding.head_pose) if raw else []
         reasons += order.states.reasons(detection.attributes)
+        if order.checks is not None and not reasons:
+            checks = checks_of(finding, order.checks, is_warp=not raw)
+            detection = msgspec.structs.replace(detection, **{order.checks.report: checks})
+            if order.checks.filtering and not checks.status:
+                reasons = [FilterReason(order.checks.report, checks.status, 1)]
         if reasons:
             return ExaminedFace(detection, reasons)
-        if order.checks is not None:
-            checks = checks_of(finding, iso=order.checks == "iso", is_warp=not raw)
-            detection = msgspec.structs.replace(detection, **{order.checks: checks})
         return ExaminedFace(detection, [], _warp_bytes(finding.warp, order, image, data), finding.descriptor)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lunaria.estimation.decisions import WantedChecks
 from lunaria.estimation.examination import Examiner, Order
 from lunaria.estimation.inputs import InputImage
 from lunaria.estimation.queries import IsoQuery
@@ -37,6 +38,6 @@ def _order(query: IsoQuery) -> Order:
     return Order(
         plan=Plan(multiface=MultifacePolicy(query.multiface_policy), checks=frozenset(check.name for check in wanted)),
         image_type=image_type,
-        checks="iso",
+        checks=WantedChecks("iso"),
         extract_exif=bool(query.extract_exif),
     )

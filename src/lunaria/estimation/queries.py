@@ -1,6 +1,5 @@
 """Query parameters of the five front ends."""
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -73,39 +72,6 @@ class SdkQuery(Query, frozen=True, kw_only=True):
     use_exif_info: UseExif = 1
     extract_exif: ExtractExif = 0
 
-    @property
-    def wanted(self) -> Iterator[str]:
-        """The estimates that were asked for and that the kind of image allows, by their names in the catalogue."""
-        of_faces = {
-            "emotions": self.estimate_emotions,
-            "mask": self.estimate_mask,
-            "glasses": self.estimate_glasses,
-            "quality": self.estimate_quality,
-            "eyes_attributes": self.estimate_eyes_attributes,
-            "mouth_attributes": self.estimate_mouth_attributes,
-            "basic_attributes": self.estimate_basic_attributes,
-        }
-        of_raw_images = {
-            "liveness": self.estimate_liveness,
-            "deepfake": self.estimate_deepfake,
-            "gaze": self.estimate_gaze,
-            "people_count": self.estimate_people_count,
-        }
-        body_attributes = (
-            self.estimate_upper_body
-            or self.estimate_lower_body
-            or self.estimate_accessories
-            or self.estimate_body_basic_attributes
-        )
-        of_bodies = {
-            "body_detection": self.detect_body and self.image_type == 0,
-            "body_descriptor": (self.detect_body or self.image_type == 2) and self.estimate_body_descriptor,
-            "body_attributes": body_attributes,
-        }
-        # Bodies are only looked at where they are detected.
-        groups = {0: (of_faces, of_raw_images, of_bodies), 1: (of_faces,), 2: (of_bodies,)}[self.image_type]
-        yield from (name for group in groups for name, asked in group.items() if asked)
-
 
 class IsoQuery(Query, frozen=True, kw_only=True):
     """What the checks look at."""
@@ -134,20 +100,6 @@ class DetectorQuery(Query, frozen=True, kw_only=True):
     warped_image: Annotated[Flag, Meta(description="Whether the images are face warps (250x250) already.")] = 0
     use_exif_info: UseExif = 1
     estimate_face_quality: Flag = 0
-
-    @property
-    def wanted(self) -> Iterator[str]:
-        """The estimates that were asked for and that the kind of image allows, by their names in the catalogue."""
-        asked = {
-            "emotions": self.estimate_emotions,
-            "mask": self.estimate_mask,
-            "quality": self.estimate_quality,
-            "gaze": self.estimate_gaze and not self.warped_image,
-            "eyes_attributes": self.estimate_eyes_attributes,
-            "mouth_attributes": self.estimate_mouth_attributes,
-            "face_quality": self.estimate_face_quality,
-        }
-        yield from (name for name, flag in asked.items() if flag)
 
 
 class LivenessQuery(Query, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from lunaria.estimation.catalogue import Catalogue
-from lunaria.estimation.detector import DetectorService
+from lunaria.estimation.catalogue import Catalogue, asked
+from lunaria.estimation.detector import DetectorService, detector_order
 from lunaria.estimation.extractor import ExtractorService
 from lunaria.estimation.inputs import IMAGE_BODY, IMAGE_BODY_ERRORS, ImageInputs
 from lunaria.estimation.iso import IsoService
@@ -17,7 +17,7 @@ from lunaria.estimation.schemas import (
     SampleIds,
     SdkResult,
 )
-from lunaria.estimation.sdk import SdkService
+from lunaria.estimation.sdk import SdkService, sdk_order
 from lunaria.http.operation import Call, Content, Reply, Routes, TypedBody, operation
 from lunaria.http.principal import Need
 
@@ -63,7 +63,7 @@ class EstimationRoutes(Routes):
         An image that cannot be used has an error of its own and leaves the others alone. What is impossible with
         warps is left out for them.
         """
-        self._catalogue.refuse_missing(call.query.wanted)
+        self._catalogue.refuse_missing(asked(sdk_order(call.query)))
         images = await self._inputs.read(call)
         return Reply(body=await self._sdk.estimate(images, call.query))
 
@@ -105,7 +105,7 @@ class EstimationRoutes(Routes):
         Filtered faces are told of and not stored. An image that cannot be used has an error of its own.
         """
         owner = call.principal.owner
-        self._catalogue.refuse_missing(call.query.wanted)
+        self._catalogue.refuse_missing(asked(detector_order(call.query)))
         images = await self._inputs.read(call)
         return Reply(body=await self._detector.detect(owner, images, call.query))
 

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from lunaria.estimation.aggregation import merge_bodies, merge_faces
 from lunaria.estimation.estimates import BodyAttributes, DescriptorEstimate, FaceAttributes
-from lunaria.estimation.examination import ExaminedBody, ExaminedFace, ExaminedImage, Examiner, Order
+from lunaria.estimation.examination import ExaminedBody, ExaminedFace, ExaminedImage, Examiner, Order, of_one_person
 from lunaria.estimation.filters import AngleLimits, WantedStates
 from lunaria.estimation.inputs import InputImage
 from lunaria.estimation.queries import SdkQuery
@@ -41,7 +41,7 @@ class SdkService:
 
     async def estimate(self, images: Sequence[InputImage], query: SdkQuery) -> SdkResult:
         """Examine the images. Raises 400/11034 when their descriptors cannot be aggregated."""
-        examined = await self._examiner.examine(images, _order(query))
+        examined = await self._examiner.examine(images, sdk_order(query))
         return SdkResult(
             [self._image(image, query) for image in examined],
             self._aggregate(examined, query) if query.aggregate_attributes else UNSET,
@@ -127,12 +127,12 @@ def _usable(found: Sequence[ExaminedFace | ExaminedBody], query: SdkQuery) -> li
     return [descriptor for descriptor in descriptors if descriptor.score >= query.score_threshold]
 
 
-def _order(query: SdkQuery) -> Order:
+def sdk_order(query: SdkQuery) -> Order:
+    """What the query asks for."""
     angles = AngleLimits(query.pitch_threshold, query.roll_threshold, query.yaw_threshold)
     policy = MultifacePolicy(query.multiface_policy)
-    if query.aggregate_attributes and policy is MultifacePolicy.ALLOWED:
-        # merged descriptors of several persons would be nobody's
-        policy = MultifacePolicy.NOT_ALLOWED if query.detect_face else MultifacePolicy.ALLOWED
+    if query.aggregate_attributes:
+        policy = of_one_person(policy, detect_faces=bool(query.detect_face))
     return Order(
         plan=Plan(
             multiface=policy,

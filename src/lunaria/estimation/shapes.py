@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import UNSET
 
 from lunaria.estimation.aggregation import strongest
-from lunaria.estimation.decisions import Decisions
+from lunaria.estimation.decisions import Decisions, WantedChecks
 from lunaria.estimation.estimates import (
     Accessories,
     Backpack,
@@ -104,9 +104,11 @@ def face_detection(
     )
 
 
-def checks_of(finding: FaceFinding, *, iso: bool, is_warp: bool) -> Checks:
-    """The checks of a face with the default thresholds."""
-    found = checks.evaluate(finding.measured, iso=iso, is_warp=is_warp)
+def checks_of(finding: FaceFinding, wanted: WantedChecks, *, is_warp: bool) -> Checks:
+    """The checks of a face; one that cannot be had of it is left out."""
+    found = checks.evaluate(
+        finding.measured, wanted.limits, off=wanted.off, iso=wanted.report == "iso", is_warp=is_warp
+    )
     return Checks(
         1 if found.status else 0,
         [
