@@ -262,6 +262,16 @@ database_settings = Table(
     Column("value", JSONB, nullable=False),
 )
 
+broadcasts = Table(
+    "broadcasts",
+    metadata,
+    Column("sequence", BigInteger, Identity(always=True), primary_key=True),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("data", LargeBinary, nullable=False),
+    prefixes=["UNLOGGED"],
+)
+"""Messages between the server processes, for the moment that they need to be read. See `broadcast`."""
+
 handlers = Table(
     "handlers",
     metadata,

@@ -26,6 +26,7 @@ def upgrade() -> None:
     for table in ("events", "event_details", "event_descriptors"):
         op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
     _create_event_changes()
+    _create_broadcasts()
 
 
 def _time(name: str) -> "sa.Column[object]":
@@ -154,3 +155,15 @@ def _create_event_changes() -> None:
             f"CREATE TRIGGER event_descriptors_{change}_noted AFTER {change.upper()} ON event_descriptors "
             f"REFERENCING {transition} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
         )
+
+
+def _create_broadcasts() -> None:
+    """Messages of a moment: nothing is lost with them, so they need not outlive a crash."""
+    op.create_table(
+        "broadcasts",
+        sa.Column("sequence", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sequence", name="pk_broadcasts"),
+        prefixes=["UNLOGGED"],
+    )
