@@ -7,7 +7,7 @@ of the detections have. Descriptors are merged by `lunaria.vision.descriptors.ag
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from msgspec import UNSET, UnsetType
 
@@ -19,6 +19,7 @@ from lunaria.estimation.estimates import (
     BodyAttributes,
     BodyBasicAttributes,
     Clothing,
+    ClothingColor,
     Deepfake,
     Emotions,
     Ethnicities,
@@ -37,7 +38,7 @@ from lunaria.estimation.estimates import (
 
 T = TypeVar("T")
 Key = TypeVar("Key", bound=str)
-UNDEFINED = "undefined"
+UNDEFINED: Final = "undefined"
 UNKNOWN_GENDER: Literal[2] = 2
 
 
@@ -112,7 +113,7 @@ def _emotions(found: list[Emotions]) -> Emotions:
 
 def _mask(found: list[Mask]) -> Mask:
     states = _means([one.estimations for one in found])
-    occlusions = _means([one.face_occlusion.estimations for one in found])
+    occlusions = _means([one.face_occlusion.estimations for one in found if one.face_occlusion is not UNSET])
     return Mask(strongest(states), states, FaceOcclusion(strongest(occlusions), occlusions))
 
 
@@ -150,7 +151,7 @@ def _accessories(found: list[Accessories]) -> Accessories:
     return Accessories(Backpack(_majority(one.backpack.state for one in found)))
 
 
-def _colors(found: Sequence[Sequence[str]]) -> list[str]:
+def _colors(found: Sequence[Sequence[ClothingColor]]) -> list[ClothingColor]:
     """Colours that at least half of the detections have, the most frequent first."""
     counts = Counter(color for colors in found for color in set(colors) - {UNDEFINED})
     kept = [color for color, count in counts.most_common() if 2 * count >= len(found)]

@@ -1,6 +1,7 @@
 """From findings to the wire: one place for all front ends."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from msgspec import UNSET
 
@@ -16,6 +17,7 @@ from lunaria.estimation.estimates import (
     Check,
     Checks,
     Clothing,
+    ClothingColor,
     Deepfake,
     Emotions,
     Ethnicities,
@@ -168,12 +170,16 @@ def _upper_body(found: bodies.BodyAttributes) -> UpperBody:
     return UpperBody(
         Headwear(_number(_STATES, found.headwear), found.headwear_color),
         Sleeve(found.sleeve),
-        Clothing(list(found.upper_colors)),
+        Clothing(_colors(found.upper_colors)),
     )
 
 
 def _lower_body(found: bodies.BodyAttributes) -> LowerBody:
-    return LowerBody(LowerGarment(found.lower_garment, list(found.lower_colors)), Shoes(found.shoes_color))
+    return LowerBody(LowerGarment(found.lower_garment, _colors(found.lower_colors)), Shoes(found.shoes_color))
+
+
+def _colors(found: Sequence[str]) -> list[ClothingColor]:
+    return cast(list[ClothingColor], list(found))
 
 
 def _number(numbers: dict[str, int], word: str) -> Any:

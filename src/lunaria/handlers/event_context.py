@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from lunaria.events.places import GeoPosition, Location
+from lunaria.events.places import GeoPosition, Latitude, Location, Longitude, PlaceName
 from lunaria.faces.schemas import ExternalId, UserData
 from lunaria.http.query import Query
 from lunaria.kit.times import has_zone, parse_time
@@ -23,9 +23,6 @@ TIME_HEADERS: Mapping[str, str] = {
 TAGS_LIMIT = 1000
 """Most tags of an event."""
 
-LocationText = Annotated[str, Meta(max_length=36, pattern=r"^[^\x00]*$")]
-Longitude = Annotated[float, Meta(ge=-180, le=180, description="Degrees; set together with the latitude.")]
-Latitude = Annotated[float, Meta(ge=-90, le=90, description="Degrees; set together with the longitude.")]
 SourceName = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00]*$", description="Where the images come from.")]
 TRACK_PATTERN = r"^[a-zA-Z0-9_\-]{1,36}$(?!\n)"
 TrackId = Annotated[
@@ -45,13 +42,13 @@ Tags = Annotated[list[Tag], Meta(max_length=TAGS_LIMIT, description="Every event
 class EventContextQuery(Query, frozen=True, kw_only=True):
     """Parameters of an operation that makes events."""
 
-    city: LocationText | None = None
-    area: LocationText | None = None
-    district: LocationText | None = None
-    street: LocationText | None = None
-    house_number: LocationText | None = None
-    longitude: Longitude | None = None
-    latitude: Latitude | None = None
+    city: PlaceName | None = None
+    area: PlaceName | None = None
+    district: PlaceName | None = None
+    street: PlaceName | None = None
+    house_number: PlaceName | None = None
+    longitude: Annotated[Longitude, Meta(description="Degrees; set together with the latitude.")] | None = None
+    latitude: Annotated[Latitude, Meta(description="Degrees; set together with the longitude.")] | None = None
     external_id: ExternalId = ""
     user_data: UserData = ""
     source: SourceName | None = None
