@@ -40,6 +40,9 @@ from lunaria.faces.routes import FaceRoutes
 from lunaria.faces.service import FacesService
 from lunaria.faces.store import FacesStore
 from lunaria.handlers.sources import SourceReader
+from lunaria.handlers.verifier_routes import VerifierRoutes
+from lunaria.handlers.verifier_service import VerifiersService
+from lunaria.handlers.verifier_store import VerifiersStore
 from lunaria.http.credentials import Gate
 from lunaria.http.errors import ErrorLinks
 from lunaria.http.middleware import Application, RequestContext
@@ -111,6 +114,7 @@ class Platform:
         faces_store = FacesStore(self.database)
         self.faces = FacesService(faces_store, FaceAttributesStore(self.database), versions, self.clock)
         self.lists = ListsService(ListsStore(self.database), self.clock)
+        self.verifiers = VerifiersService(VerifiersStore(self.database), self.clock)
         outbound = settings.outbound
         try:
             self.outbound = OutboundClient(outbound.allow, outbound.timeout, outbound.redirects)
@@ -177,6 +181,7 @@ class Platform:
             FaceRoutes(self.faces),
             ListRoutes(self.lists),
             MatchingRoutes(self.matching),
+            VerifierRoutes(self.verifiers),
         ]
         routes.append(DocumentRoutes(lambda: declared, version("lunaria")))
         declared = [operation for noun in routes for operation in noun.operations()]

@@ -44,12 +44,10 @@ class FaceQuality(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     checks: FaceQualityChecks = FaceQualityChecks()
 
 
-class DetectPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is found and estimated in images; a filter of states or angles is estimated for, too."""
+class FaceDetectPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is estimated of faces, and which are left out; a filter of states or angles is estimated for, too."""
 
     multiface_policy: Policy = 1
-    detect_face: Flag = 1
-    detect_body: Flag = 0
     estimate_head_pose: Flag = 0
     estimate_emotions: Flag = 0
     estimate_mask: Flag = 0
@@ -60,10 +58,8 @@ class DetectPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     estimate_mouth_attributes: Flag = 0
     detect_landmarks68: Flag = 0
     extract_exif: ExtractExif = 0
-    estimate_people_count: Flag = 0
     estimate_liveness: LivenessPolicy = LivenessPolicy()
     estimate_deepfake: DeepfakePolicy = DeepfakePolicy()
-    body_attributes: BodyAttributesPolicy = BodyAttributesPolicy()
     face_quality: FaceQuality = FaceQuality()
     pitch_threshold: Angle | UnsetType = UNSET
     roll_threshold: Angle | UnsetType = UNSET
@@ -73,10 +69,24 @@ class DetectPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     deepfake_states: DeepfakeStates | UnsetType = UNSET
 
 
-class ExtractPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class DetectPolicy(FaceDetectPolicy, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is found and estimated in images, and which faces are left out."""
+
+    detect_face: Flag = 1
+    detect_body: Flag = 0
+    estimate_people_count: Flag = 0
+    body_attributes: BodyAttributesPolicy = BodyAttributesPolicy()
+
+
+class FaceExtractPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is extracted of faces beside the descriptor."""
+
+    extract_basic_attributes: Flag = 0
+    fd_score_threshold: Score = 0.0
+
+
+class ExtractPolicy(FaceExtractPolicy, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is extracted of the faces and bodies that were found."""
 
     extract_face_descriptor: Flag = 1
     extract_body_descriptor: Flag = 0
-    extract_basic_attributes: Flag = 0
-    fd_score_threshold: Score = 0.0

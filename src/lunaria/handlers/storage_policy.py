@@ -14,10 +14,15 @@ LISTS_LIMIT = 30
 CALLBACKS_LIMIT = 10
 
 
-class SamplePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class KeptSample(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether the warp is kept as a sample."""
 
     store_sample: Flag = 1
+
+
+class SamplePolicy(KeptSample, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether, and of which persons, the warp is kept as a sample."""
+
     filters: Filters = Filters()
 
 
@@ -31,11 +36,16 @@ class ImageOriginPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     filters: Filters = Filters()
 
 
-class AttributePolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class KeptAttribute(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether what was extracted is kept for a while as a temporary attribute."""
 
     store_attribute: Flag = 0
     ttl: Annotated[int, Meta(ge=1, le=86400, description="Seconds for which it is kept.")] = 300
+
+
+class AttributePolicy(KeptAttribute, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether, and of which persons, what was extracted is kept for a while as a temporary attribute."""
+
     filters: Filters = Filters()
 
 

@@ -91,6 +91,7 @@ _ENTRIES = (
     ErrorKind(31007, 400, "Bad input data", "The number of references exceeds the limit {}"),
     ErrorKind(32008, 400, "Face detection error", "{}"),
     ErrorKind(32017, 400, "Bad input data", "Too many faces detected: {}"),
+    ErrorKind(34004, 404, NOT_FOUND, "Verifier with id '{}' not found"),
     ErrorKind(38001, 502, "Health check error", "{}"),
     ErrorKind(41001, 409, UNIQUE, "Account with login '{}' already exists"),
     ErrorKind(41002, 409, UNIQUE, "Account with account_id '{}' already exists"),

@@ -1,0 +1,121 @@
+"""Operations 167-180: verifiers, and verifying with them."""
+
+from lunaria.handlers.verifier_schemas import (
+    SaveVerifier,
+    Verifier,
+    VerifierCreated,
+    VerifierFilterQuery,
+    VerifiersCount,
+    VerifiersQuery,
+    VerifierVersion,
+)
+from lunaria.handlers.verifier_service import VerifiersService
+from lunaria.http.operation import NO_CONTENT, Call, Content, Reply, Routes, TypedBody, created, operation
+from lunaria.http.principal import Need
+from lunaria.http.query import NoQuery
+
+ALL = "/6/verifiers"
+ONE = ALL + "/{verifier_id:uuid}"
+CREATION = Need("verifier", "creation")
+VIEW = Need("verifier", "view")
+MODIFICATION = Need("verifier", "modification")
+DELETION = Need("verifier", "deletion")
+MISSING = 34004
+
+
+class VerifierRoutes(Routes):
+    def __init__(self, verifiers: VerifiersService) -> None:
+        self._verifiers = verifiers
+
+    @operation(
+        "POST",
+        ALL,
+        "verifiers",
+        "create verifier",
+        needs=(CREATION,),
+        body=TypedBody(SaveVerifier),
+        replies={201: Content(VerifierCreated)},
+    )
+    async def create(self, call: Call[NoQuery, SaveVerifier]) -> Reply:
+        """Create a verifier: how pictures are looked at, and from which similarity on it is the same person."""
+        verifier_id = await self._verifiers.create(call.principal.owner, call.body)
+        url = f"{ALL}/{verifier_id}"
+        return created(VerifierCreated(verifier_id, url), url)
+
+    @operation(
+        "GET",
+        ALL,
+        "verifiers",
+        "get verifiers",
+        needs=(VIEW,),
+        query=VerifiersQuery,
+        replies={200: Content(list[Verifier])},
+    )
+    async def get_many(self, call: Call[VerifiersQuery, None]) -> Reply:
+        """Get a page of the verifiers that fulfil all given conditions, the newest first."""
+        scope = call.principal.reads(call.query.account_id)
+        return Reply(body=await self._verifiers.get_many(scope, call.query))
+
+    @operation(
+        "GET",
+        ALL + "/count",
+        "verifiers",
+        "count verifiers",
+        needs=(VIEW,),
+        query=VerifierFilterQuery,
+        replies={200: Content(VerifiersCount)},
+    )
+    async def count(self, call: Call[VerifierFilterQuery, None]) -> Reply:
+        """Count the verifiers that fulfil all given conditions."""
+        scope = call.principal.reads(call.query.account_id)
+        return Reply(body=VerifiersCount(await self._verifiers.count(scope, call.query)))
+
+    @operation(
+        "GET", ONE, "verifiers", "get verifier", needs=(VIEW,), replies={200: Content(Verifier)}, errors=(MISSING,)
+    )
+    async def get(self, call: Call[NoQuery, None]) -> Reply:
+        """Get one verifier, its policies with all defaults."""
+        return Reply(body=await self._verifiers.get(call.principal.reads(), call.id("verifier_id")))
+
+    @operation(
+        "HEAD",
+        ONE,
+        "verifiers",
+        "check if verifier exists",
+        needs=(VIEW,),
+        replies={200: Content()},
+        errors=(MISSING,),
+    )
+    async def check(self, call: Call[NoQuery, None]) -> Reply:
+        """Check whether a verifier exists."""
+        await self._verifiers.get(call.principal.reads(), call.id("verifier_id"))
+        return Reply()
+
+    @operation(
+        "PUT",
+        ONE,
+        "verifiers",
+        "replace verifier",
+        needs=(MODIFICATION,),
+        body=TypedBody(SaveVerifier),
+        replies={200: Content(VerifierVersion)},
+        errors=(MISSING,),
+    )
+    async def replace(self, call: Call[NoQuery, SaveVerifier]) -> Reply:
+        """Replace a verifier as a whole: what is left out gets its default. The version counts up."""
+        version = await self._verifiers.replace(call.principal.writes(), call.id("verifier_id"), call.body)
+        return Reply(body=VerifierVersion(version))
+
+    @operation(
+        "DELETE",
+        ONE,
+        "verifiers",
+        "remove verifier",
+        needs=(DELETION,),
+        replies={204: Content(description="Done")},
+        errors=(MISSING,),
+    )
+    async def delete(self, call: Call[NoQuery, None]) -> Reply:
+        """Delete a verifier."""
+        await self._verifiers.delete(call.principal.writes(), call.id("verifier_id"))
+        return NO_CONTENT
