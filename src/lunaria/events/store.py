@@ -3,15 +3,19 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import ColumnElement, Select, insert, select
 
 from lunaria.events.columns import descriptors_of, details_of, row_of
 from lunaria.events.event import NewEvent
+from lunaria.events.filters import EventFilter, Order, event_conditions, in_order
 from lunaria.events.partitions import Partitions
+from lunaria.events.stored import COLUMNS, DETAILS, EVENT_TARGETS
+from lunaria.storage.arrays import among
 from lunaria.storage.database import Database
 from lunaria.storage.schema import event_descriptors, event_details, events
-from lunaria.storage.scope import ScopedConnection
+from lunaria.storage.scope import Scope, ScopedConnection
 
 Row = Mapping[str, Any]
 
@@ -28,7 +32,7 @@ async def add_events(connection: ScopedConnection, new: Sequence[NewEvent]) -> N
 
 
 class EventsStore:
-    """Rows of events."""
+    """Rows of events. `targets`: the fields to read (None: all), see `stored.stored_event`."""
 
     def __init__(self, database: Database, partitions: Partitions) -> None:
         self._database = database
@@ -37,3 +41,57 @@ class EventsStore:
     async def make_room(self, times: Collection[datetime]) -> None:
         """See `Partitions.make_room`."""
         await self._partitions.make_room(times)
+
+    async def find(
+        self,
+        scope: Scope,
+        wanted: EventFilter,
+        limit: int,
+        offset: int,
+        targets: Collection[str] | None = None,
+        order: Order | None = None,
+    ) -> list[Row]:
+        """A page of the events that fulfil the filter."""
+        async with self._database.scoped_connect(scope) as connection:
+            statement = connection.scoped(select(*_columns(targets)), events).where(*event_conditions(wanted))
+            return await _read(
+                connection, statement.order_by(*in_order(wanted, order)).limit(limit).offset(offset), targets
+            )
+
+    async def get(self, scope: Scope, event_ids: Collection[UUID], targets: Collection[str] | None) -> dict[UUID, Row]:
+        """Those of the events that are there."""
+        async with self._database.scoped_connect(scope) as connection:
+            statement = connection.scoped(select(*_columns(targets)), events)
+            rows = await _read(connection, statement.where(among(events.c.event_id, event_ids)), targets)
+        return {row["event_id"]: row for row in rows}
+
+    async def ids(self, scope: Scope, wanted: EventFilter) -> list[UUID]:
+        """All events that fulfil the filter, in no order."""
+        async with self._database.scoped_connect(scope) as connection:
+            statement = connection.scoped(select(events.c.event_id), events).where(*event_conditions(wanted))
+            return list((await connection.execute(statement)).scalars())
+
+
+def _columns(targets: Collection[str] | None) -> list[ColumnElement[Any]]:
+    """The columns of `events` that the targets need, and the key."""
+    shown = [target for target in EVENT_TARGETS if targets is None or target in targets]
+    names = {"event_id", "create_time"}
+    for target in shown:
+        names.update(() if target in DETAILS else COLUMNS.get(target, (target,)))
+    return [column for column in events.c if column.name in names]
+
+
+async def _read(connection: ScopedConnection, statement: Select[Any], targets: Collection[str] | None) -> list[Row]:
+    """The rows of a statement on `events`, with what the targets need of `event_details`: read for these rows only."""
+    rows: list[Row] = [*(await connection.execute(statement)).mappings()]
+    shown = [event_details.c[name] for name in DETAILS if targets is None or name in targets]
+    if not (rows and shown):
+        return rows
+    times = [row["create_time"] for row in rows]
+    found = connection.scoped(select(event_details.c.event_id, *shown), event_details).where(
+        among(event_details.c.event_id, [row["event_id"] for row in rows]),
+        event_details.c.create_time.between(min(times), max(times)),  # so that only their partitions are looked at
+    )
+    details = {row["event_id"]: row for row in (await connection.execute(found)).mappings()}
+    # An event without details was deleted between the two statements.
+    return [{**row, **details[row["event_id"]]} for row in rows if row["event_id"] in details]

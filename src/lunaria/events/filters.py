@@ -1,0 +1,219 @@
+"""Conditions on stored events, and the order in which they are listed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Column, ColumnElement, Text, and_, cast, or_
+
+from lunaria.events.meta_parameters import MetaFilter
+from lunaria.storage.arrays import among
+from lunaria.storage.schema import events
+
+Ids = Sequence[UUID]
+Codes = Sequence[int | None]
+Texts = Sequence[str | None]
+Order = Literal["asc", "desc"]
+
+DEFAULT_DELTA = 0.01
+"""Degrees from the middle of a box to its borders, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeoBox:
+    """A box round a place, in degrees."""
+
+    longitude: float
+    latitude: float
+    longitude_delta: float = DEFAULT_DELTA
+    latitude_delta: float = DEFAULT_DELTA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Conditions that events fulfil all together, under the names that the API gives them. None: no such condition.
+
+    Lists: the event's value is one of the items, of which None stands for no value. An event has all of the `tags`
+    and at least one of a list of colors. `user_data`: part of the user data, in capitals or not.
+    """
+
+    event_ids: Ids | None = None
+    event_id__gte: UUID | None = None
+    event_id__lt: UUID | None = None
+    create_time__gte: datetime | None = None
+    create_time__lt: datetime | None = None
+    end_time__gte: datetime | None = None
+    end_time__lt: datetime | None = None
+    handler_ids: Ids | None = None
+    face_ids: Ids | None = None
+    external_ids: Sequence[str] | None = None
+    user_data: str | None = None
+    tags: Sequence[str] | None = None
+    sources: Texts | None = None
+    stream_ids: Sequence[UUID | None] | None = None
+    track_ids: Texts | None = None
+    cities: Texts | None = None
+    areas: Texts | None = None
+    districts: Texts | None = None
+    streets: Texts | None = None
+    house_numbers: Texts | None = None
+    geo_position: GeoBox | None = None
+    without_geo_position: bool = False
+    top_matching_candidates_label: str | None = None
+    top_similar_object_ids: Ids | None = None
+    top_similar_external_ids: Sequence[str] | None = None
+    top_similar_object_similarity__gte: float | None = None
+    top_similar_object_similarity__lt: float | None = None
+    gender: Codes | None = None
+    age__gte: int | None = None
+    age__lt: int | None = None
+    emotions: Codes | None = None
+    masks: Codes | None = None
+    ethnic_groups: Codes | None = None
+    liveness: Codes | None = None
+    deepfake: Codes | None = None
+    apparent_gender: Codes | None = None
+    apparent_age__gte: int | None = None
+    apparent_age__lt: int | None = None
+    headwear_states: Codes | None = None
+    headwear_apparent_colors: Texts | None = None
+    sleeve_lengths: Texts | None = None
+    upper_clothing_colors: Texts | None = None
+    lower_garment_types: Texts | None = None
+    lower_garment_colors: Texts | None = None
+    shoes_apparent_colors: Texts | None = None
+    backpack_states: Codes | None = None
+    meta: Sequence[MetaFilter] = ()
+
+    @property
+    def by_id(self) -> bool:
+        """Whether the ids are bounded: then events are listed by id, so that a client can walk over all of them."""
+        return self.event_id__gte is not None or self.event_id__lt is not None
+
+
+_LISTS: Mapping[str, str] = MappingProxyType(
+    {
+        "event_ids": "event_id",
+        "handler_ids": "handler_id",
+        "face_ids": "face_id",
+        "external_ids": "external_id",
+        "sources": "source",
+        "stream_ids": "stream_id",
+        "track_ids": "track_id",
+        "cities": "city",
+        "areas": "area",
+        "districts": "district",
+        "streets": "street",
+        "house_numbers": "house_number",
+        "top_similar_object_ids": "top_match_object_id",
+        "top_similar_external_ids": "top_match_external_id",
+        "gender": "gender",
+        "emotions": "emotion",
+        "masks": "mask",
+        "ethnic_groups": "ethnic_group",
+        "liveness": "liveness",
+        "deepfake": "deepfake",
+        "apparent_gender": "apparent_gender",
+        "headwear_states": "headwear_state",
+        "headwear_apparent_colors": "headwear_apparent_color",
+        "sleeve_lengths": "sleeve_length",
+        "lower_garment_types": "lower_garment_type",
+        "shoes_apparent_colors": "shoes_apparent_color",
+        "backpack_states": "backpack_state",
+    }
+)
+"""Filters by a list of values, and the columns that hold one of them."""
+_BOUNDS: Mapping[str, str] = MappingProxyType(
+    {
+        "event_id": "event_id",
+        "create_time": "create_time",
+        "end_time": "end_time",
+        "age": "age",
+        "apparent_age": "apparent_age",
+        "top_similar_object_similarity": "top_match_similarity",
+    }
+)
+"""Filters with a lower bound that is included and an upper one that is not."""
+_COLORS = ("upper_clothing_colors", "lower_garment_colors")
+
+
+def event_conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    """The filter in SQL, for a statement on `events`."""
+    return [
+        *_bounds(wanted),
+        *(
+            one_of(events.c[column], values)
+            for name, column in _LISTS.items()
+            if (values := getattr(wanted, name)) is not None
+        ),
+        *(any_of(events.c[name], values) for name in _COLORS if (values := getattr(wanted, name)) is not None),
+        *_texts(wanted),
+        *_places(wanted),
+        *(one.condition for one in wanted.meta),
+    ]
+
+
+def in_order(wanted: EventFilter, order: Order | None) -> list[ColumnElement[Any]]:
+    """By id, ascending, when ids are bounded; else the newest first. `order` turns either round."""
+    columns: list[ColumnElement[Any]] = [events.c.event_id]
+    if not wanted.by_id:
+        columns = [events.c.create_time, events.c.event_id]
+    descending = (order or ("asc" if wanted.by_id else "desc")) == "desc"
+    return [column.desc() if descending else column.asc() for column in columns]
+
+
+def one_of(column: Column[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """Whether the column has one of the values; None among them: no value."""
+    known = list(dict.fromkeys(values))
+    given = [value for value in known if value is not None]
+    # An equation lets an index give the events in order, a list does not.
+    found = column == given[0] if len(given) == 1 else among(column, given)
+    if None not in known:
+        return found
+    return or_(column.is_(None), found) if given else column.is_(None)
+
+
+def any_of(column: Column[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """Whether an array has one of the values; None among them: no array."""
+    known = list(values)
+    given = [value for value in known if value is not None]
+    found: ColumnElement[bool] = column.overlap(cast(given, ARRAY(Text)))
+    if None not in known:
+        return found
+    return or_(column.is_(None), found) if given else column.is_(None)
+
+
+def inside(box: GeoBox) -> ColumnElement[bool]:
+    """Whether an event's position is in a box, its borders included."""
+    return and_(
+        events.c.latitude.between(box.latitude - box.latitude_delta, box.latitude + box.latitude_delta),
+        events.c.longitude.between(box.longitude - box.longitude_delta, box.longitude + box.longitude_delta),
+    )
+
+
+def _bounds(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
+    for name, column in _BOUNDS.items():
+        lower, upper = getattr(wanted, f"{name}__gte"), getattr(wanted, f"{name}__lt")
+        if lower is not None:
+            yield events.c[column] >= lower
+        if upper is not None:
+            yield events.c[column] < upper
+
+
+def _texts(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
+    if wanted.top_matching_candidates_label is not None:
+        yield events.c.top_match_label == wanted.top_matching_candidates_label
+    if wanted.tags is not None:
+        yield events.c.tags.contains(cast(list(wanted.tags), ARRAY(Text)))
+    if wanted.user_data is not None:
+        yield events.c.user_data.icontains(wanted.user_data, autoescape=True)
+
+
+def _places(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
+    if wanted.geo_position is not None:
+        yield inside(wanted.geo_position)
+    if wanted.without_geo_position:
+        yield events.c.longitude.is_(None)
