@@ -116,6 +116,14 @@ class Database:
         async with self.read() as connection:
             yield ScopedConnection(connection, scope)
 
+    async def dedicated(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """A connection of the caller's own, beside the pool, to listen on. The caller closes it.
+
+        Raises DatabaseUnavailableError.
+        """
+        with _translated_connect_errors():
+            return await self._connect_driver()
+
     async def ping(self) -> None:
         """One round trip. Raises DatabaseUnavailableError when it fails."""
         async with self.read() as connection:
