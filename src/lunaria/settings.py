@@ -193,10 +193,31 @@ class Matching(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1_000_000
 
 
+class Handlers(Struct, frozen=True, forbid_unknown_fields=True):
+    candidates: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Most candidates that one entry of a match policy may ask for (34005 beyond).",
+        ),
+    ] = 100
+
+
 class Attributes(Struct, frozen=True, forbid_unknown_fields=True):
     cleaning_period: Annotated[
         float, Meta(gt=0, description="Seconds between removals of expired temporary attributes.")
     ] = 60.0
+
+
+class Events(Struct, frozen=True, forbid_unknown_fields=True):
+    statistics_values: Annotated[
+        int,
+        Meta(
+            ge=1000,
+            description="Most values, groups times fields, in one answer of event statistics (400 beyond).",
+        ),
+    ] = 500_000
 
 
 class Outbound(Struct, frozen=True, forbid_unknown_fields=True):
@@ -238,7 +259,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     vision: Vision = field(default_factory=Vision)
     estimation: Estimation = field(default_factory=Estimation)
     matching: Matching = field(default_factory=Matching)
+    handlers: Handlers = field(default_factory=Handlers)
     attributes: Attributes = field(default_factory=Attributes)
+    events: Events = field(default_factory=Events)
     outbound: Outbound = field(default_factory=Outbound)
     log: Log = field(default_factory=Log)
     documentation: Documentation = field(default_factory=Documentation)

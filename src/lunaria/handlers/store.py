@@ -1,0 +1,74 @@
+"""SQL of handlers."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, literal, select, update
+
+from lunaria.storage.database import Database
+from lunaria.storage.schema import handlers
+from lunaria.storage.scope import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerFilter:
+    """Conditions that handlers fulfil all together; None: no such condition."""
+
+    handler_id: UUID | None = None
+    types: Collection[int] | None = None
+    description: str | None = None
+    """Part of the description, in capitals or not."""
+
+
+class HandlersStore:
+    """Rows of handlers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, owner: UUID, row: Mapping[str, Any]) -> None:
+        async with self._database.scoped_transaction(Scope(owner)) as connection:
+            await connection.execute(insert(handlers), row)
+
+    async def find(self, scope: Scope, wanted: HandlerFilter, limit: int, offset: int) -> Sequence[RowMapping]:
+        """A page of the handlers that fulfil the filter, the newest first."""
+        async with self._database.scoped_connect(scope) as connection:
+            statement = connection.select_owned(handlers).where(*_conditions(wanted))
+            ordered = statement.order_by(handlers.c.create_time.desc(), handlers.c.handler_id.desc())
+            return (await connection.execute(ordered.limit(limit).offset(offset))).mappings().all()
+
+    async def count(self, scope: Scope, wanted: HandlerFilter) -> int:
+        """How many handlers fulfil the filter."""
+        async with self._database.scoped_connect(scope) as connection:
+            statement = connection.scoped(select(func.count()).select_from(handlers), handlers)
+            counted: int = (await connection.execute(statement.where(*_conditions(wanted)))).scalar_one()
+        return counted
+
+    async def replace(self, scope: Scope, handler_id: UUID, values: Mapping[str, Any], now: datetime) -> bool:
+        """Set the given columns. Whether the handler was there."""
+        async with self._database.scoped_transaction(scope) as connection:
+            statement = connection.scoped(update(handlers), handlers).where(handlers.c.handler_id == handler_id)
+            moved = func.greatest(handlers.c.last_update_time, literal(now))
+            replaced = await connection.execute(statement.values(**values, last_update_time=moved))
+        return replaced.rowcount > 0
+
+    async def delete(self, scope: Scope, handler_id: UUID) -> bool:
+        """Whether the handler was there."""
+        async with self._database.scoped_transaction(scope) as connection:
+            statement = connection.scoped(delete(handlers), handlers).where(handlers.c.handler_id == handler_id)
+            deleted = await connection.execute(statement)
+        return deleted.rowcount > 0
+
+
+def _conditions(wanted: HandlerFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.handler_id is not None:
+        conditions.append(handlers.c.handler_id == wanted.handler_id)
+    if wanted.types is not None:
+        conditions.append(handlers.c.handler_type.in_(wanted.types))
+    if wanted.description is not None:
+        conditions.append(handlers.c.description.icontains(wanted.description, autoescape=True))
+    return conditions
