@@ -1,6 +1,7 @@
 """Checks of pictures before they are stored. Synchronous: for a worker thread."""
 
 import io
+import re
 
 from PIL import Image as PillowImage
 
@@ -27,6 +28,15 @@ _BEGINNINGS = {
     "TIFF": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
     "PPM": (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf", b"PF"),
 }
+_OTHER_TYPES = {
+    "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    "image/heif": re.compile(rb"....ftyp", re.DOTALL),
+    "image/jp2": re.compile(rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
+}
+"""Pictures that are analysed, too, although nobody can upload them as images."""
+UNKNOWN_TYPE = "application/octet-stream"
+STORED_TYPES = (*IMAGE_FORMATS, *_OTHER_TYPES, UNKNOWN_TYPE)
+"""Media types that a stored image can have."""
 
 
 def prepare_sample(decoder: Decoder, data: bytes, content_type: str, size: tuple[int, int]) -> bytes:
@@ -70,6 +80,14 @@ def verify_image(decoder: Decoder, data: bytes, content_type: str) -> None:
         raise ApiError(100010, f"The header of the image is damaged ({type(error).__name__})") from None
     if width < 1 or height < 1:
         raise ApiError(100010, f"The image is {width}x{height} pixels")
+
+
+def media_type_of(data: bytes) -> str:
+    """The media type of a picture that was decoded, told by how it begins."""
+    for kind, form in IMAGE_FORMATS.items():
+        if data.startswith(_BEGINNINGS[form]):
+            return kind
+    return next((kind for kind, beginning in _OTHER_TYPES.items() if beginning.match(data)), UNKNOWN_TYPE)
 
 
 def _header_size(data: bytes, form: str) -> tuple[int, int]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lunaria.blobs.pictures import IMAGE_FORMATS
+from lunaria.blobs.pictures import IMAGE_FORMATS, STORED_TYPES
 from lunaria.blobs.schemas import ImageCreated, ImageQuery, ObjectCreated, SampleCreated, meta_headers, meta_of
 from lunaria.blobs.service import JPEG, BlobKind, BlobRecord, BlobsService
 from lunaria.http.bodies import media_type
@@ -261,7 +261,7 @@ class ImageRoutes(Routes):
         "get image",
         needs=(Need("image", "view"),),
         query=ImageQuery,
-        replies={200: Content(types=IMAGE_TYPES, schema=BYTES, description="The image")},
+        replies={200: Content(types=STORED_TYPES, schema=BYTES, description="The image")},
         errors=(13003,),
     )
     async def get(self, call: Call[ImageQuery, None]) -> Reply:

@@ -104,13 +104,13 @@ def _new_attribute(extract: _Extract, sample_ids: list[UUID]) -> NewAttribute:
     return NewAttribute(
         descriptors=[] if extract.descriptor is None else [coded(extract.descriptor)],
         descriptor_samples=[] if extract.descriptor is None else sample_ids,
-        basic=None if extract.basic is None else _stored(extract.basic),
+        basic=None if extract.basic is None else kept_basic_attributes(extract.basic),
         basic_samples=[] if extract.basic is None else sample_ids,
     )
 
 
-def _stored(basic: BasicAttributes) -> stored.BasicAttributes:
-    """As attributes keep it: the predominant ethnicity by its number."""
+def kept_basic_attributes(basic: BasicAttributes) -> stored.BasicAttributes:
+    """As attributes keep them: the predominant ethnicity by its number."""
     known = basic.ethnicities
     ethnicity = UNSET if known is UNSET else ETHNICITY_NUMBERS[known.predominant_ethnicity]
     return stored.BasicAttributes(basic.age, basic.gender, ethnicity)

@@ -42,6 +42,12 @@ class ListsStore:
             counted: int = (await connection.execute(statement.where(*list_conditions(wanted)))).scalar_one()
         return counted
 
+    async def existing(self, scope: Scope, list_ids: Collection[UUID]) -> set[UUID]:
+        """Those of the lists that there are."""
+        async with self._database.scoped_connect(scope) as connection:
+            statement = connection.scoped(select(lists.c.list_id), lists).where(among(lists.c.list_id, list_ids))
+            return set((await connection.execute(statement)).scalars())
+
     async def change(self, scope: Scope, list_id: UUID, user_data: str, now: datetime) -> bool:
         """Set the user data. Whether the list was there."""
         async with self._database.scoped_transaction(scope) as connection:

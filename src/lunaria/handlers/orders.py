@@ -71,13 +71,18 @@ def order_of(
         angles=angles,
         states=states,
         checks=checks,
-        decisions=Decisions(
-            detect.estimate_liveness.liveness_threshold,
-            detect.estimate_liveness.quality_threshold,
-            detect.estimate_deepfake.real_threshold,
-        ),
+        decisions=decisions_of(detect),
         orient=use_exif_info,
         extract_exif=bool(detect.extract_exif),
+    )
+
+
+def decisions_of(detect: DetectPolicy) -> Decisions:
+    """From which scores on a face counts as real."""
+    return Decisions(
+        detect.estimate_liveness.liveness_threshold,
+        detect.estimate_liveness.quality_threshold,
+        detect.estimate_deepfake.real_threshold,
     )
 
 

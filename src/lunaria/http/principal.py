@@ -110,6 +110,18 @@ class Principal:
             raise ApiError(11059, need.verb, need.thing)
 
 
+    def require_emitting(self, handler_id: UUID) -> None:
+        """Raise 403/11068 or 403/11067 unless the token lets this handler make events."""
+        if self.permissions is None:
+            return
+        granted = self.permissions.get("emit_events", {})
+        if not granted.get("allowed"):
+            raise ApiError(11068)
+        chosen, barred = granted.get("white_list"), granted.get("black_list", ())
+        if str(handler_id) in barred or (chosen and str(handler_id) not in chosen):
+            raise ApiError(11067, handler_id)
+
+
 ANONYMOUS = Principal(None, None, Credential.ANONYMOUS)
 
 
