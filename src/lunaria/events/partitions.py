@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lunaria.kit.times import Clock
+from lunaria.storage.changes import EVENT_CHANGES
 from lunaria.storage.database import Database
 from lunaria.storage.schema import PARTITIONED_TABLES
 
@@ -83,6 +84,7 @@ class Partitions:
             # Always in this order, as those who write: two who wait for each other would never end.
             await connection.execute(text(f"LOCK TABLE {', '.join(_NAMES)} IN ACCESS EXCLUSIVE MODE"))
             await connection.execute(text(f"DROP TABLE {', '.join(names)}"))
+            await EVENT_CHANGES.note_everything(connection)
         self._made.discard(month)
         return True
 

@@ -10,6 +10,7 @@ from lunaria.http.bodies import JSON, MSGPACK
 from lunaria.http.credentials import Auth
 from lunaria.http.errors import CATALOGUE, ErrorBody
 from lunaria.http.operation import Content, NoBody, Operation, RawBody, TypedBody
+from lunaria.http.query import is_nullable
 from lunaria.http.request_id import HEADER, PATTERN
 
 REFERENCE = "#/components/schemas/{name}"
@@ -110,14 +111,19 @@ def _path_parameters(declared: Operation) -> Iterable[Json]:
 def _query_parameters(declared: Operation) -> Iterable[Json]:
     document = msgspec.json.schema(declared.query)
     schema = document["$defs"][declared.query.__name__]
+    nullable = {entry.encode_name for entry in msgspec.structs.fields(declared.query) if is_nullable(entry.type)}
     for name, described in schema["properties"].items():
-        parameter: Json = {"name": name, "in": "query", "schema": _without_null(described)}
+        shown = _null_as_word(described) if name in nullable else _without_null(described)
+        parameter: Json = {"name": name, "in": "query", "schema": shown}
         if name in schema.get("required", ()):
             parameter["required"] = True
         if "description" in described:
             parameter["description"] = described["description"]
-        if parameter["schema"].get("type") == "array":
+        if shown.get("type") == "array":
+            shown["items"] = _null_as_word(shown["items"])
             parameter |= {"style": "form", "explode": False}
+        if shown.get("type") == "object":  # its members are the parameters
+            parameter |= {"style": "form", "explode": True}
         yield parameter
 
 
@@ -130,6 +136,14 @@ def _without_null(schema: Json) -> Json:
     if "enum" in bare:
         bare["enum"] = [value for value in bare["enum"] if value is not None]
     return {**bare, "anyOf": choices} if choices else bare
+
+
+def _null_as_word(schema: Json) -> Json:
+    """In a query null is a word like any other."""
+    choices = schema.get("anyOf", ())
+    if {"type": "null"} not in choices:
+        return schema
+    return {**schema, "anyOf": [{"enum": ["null"]} if choice == {"type": "null"} else choice for choice in choices]}
 
 
 def _header_parameters(declared: Operation) -> Iterable[Json]:

@@ -1,4 +1,8 @@
-"""The query grammar: typed fields, comma lists, time bounds. Unknown names are ignored."""
+"""The query grammar: typed fields, comma lists, time bounds. Unknown names are ignored.
+
+The word `null` stands for None among the items of a list that may be None, and for a field that may be unset and None.
+A field that is a dictionary takes all parameters whose names begin with its own and a dot.
+"""
 
 import re
 from datetime import datetime
@@ -7,7 +11,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, UnsetType
 
 from lunaria.http.errors import ApiError
 from lunaria.kit.times import parse_time
@@ -57,6 +61,12 @@ def parse_query(text: str, kind: type[T]) -> T:
         given.setdefault(name, []).append(value)
     values: dict[str, Any] = {}
     for entry in msgspec.structs.fields(kind):
+        if get_origin(_base(entry.type)) is dict:
+            prefix = entry.encode_name + "."
+            values[entry.name] = {
+                name.removeprefix(prefix): texts[-1] for name, texts in given.items() if name.startswith(prefix)
+            }
+            continue
         texts = given.get(entry.encode_name)
         if texts is None:
             if entry.required:
@@ -83,24 +93,41 @@ def read_uuid(text: str) -> UUID:
 def _read(texts: list[str], declared: Any) -> Any:
     base = _base(declared)
     if get_origin(base) in (list, tuple, frozenset):
-        item = _base(get_args(base)[0])
+        item = get_args(base)[0]
         parts = [part.strip() for text in texts for part in text.split(",")]
         if parts == [""]:
             raise ValueError("must not be empty")
-        converted: Any = [_scalar(part, item) for part in parts]
+        converted: Any = [_scalar_or_null(part, item, nullable=type(None) in _parts(item)) for part in parts]
         return msgspec.convert(converted, declared)
-    return msgspec.convert(_scalar(texts[-1], base), declared)
+    return msgspec.convert(_scalar_or_null(texts[-1], declared, nullable=is_nullable(declared)), declared)
+
+
+def is_nullable(declared: Any) -> bool:
+    """Whether a parameter can be given as null: only then does its type say what it is when it is not given."""
+    parts = _parts(declared)
+    return UnsetType in parts and type(None) in parts
+
+
+def _parts(declared: Any) -> tuple[Any, ...]:
+    """The members of a union, below Annotated."""
+    while get_origin(declared) is Annotated:
+        declared = get_args(declared)[0]
+    return get_args(declared)
+
+
+def _scalar_or_null(text: str, declared: Any, *, nullable: bool) -> Any:
+    return None if nullable and text == "null" else _scalar(text, _base(declared))
 
 
 def _base(declared: Any) -> Any:
-    """The plain type below Annotated and `| None`."""
+    """The plain type below Annotated, `| None` and `| UnsetType`."""
     while True:
         if get_origin(declared) is Annotated:
             declared = get_args(declared)[0]
             continue
         arguments = get_args(declared)
-        if type(None) in arguments:
-            declared = next(argument for argument in arguments if argument is not type(None))
+        if type(None) in arguments or UnsetType in arguments:
+            declared = next(argument for argument in arguments if argument not in (type(None), UnsetType))
             continue
         return declared
 
