@@ -32,6 +32,12 @@ from lunaria.estimation.iso import IsoService
 from lunaria.estimation.liveness import LivenessService
 from lunaria.estimation.routes import EstimationRoutes, ExtractorRoutes
 from lunaria.estimation.sdk import SdkService
+from lunaria.events.partitions import Partitions
+from lunaria.events.routes import EventRoutes
+from lunaria.events.service import EventsService
+from lunaria.events.statistics import StatisticsService
+from lunaria.events.statistics_routes import StatisticsRoutes
+from lunaria.events.store import EventsStore
 from lunaria.faces.attributes_store import FaceAttributesStore
 from lunaria.faces.list_routes import ListRoutes
 from lunaria.faces.lists_service import ListsService
@@ -39,7 +45,10 @@ from lunaria.faces.lists_store import ListsStore
 from lunaria.faces.routes import FaceRoutes
 from lunaria.faces.service import FacesService
 from lunaria.faces.store import FacesStore
+from lunaria.handlers.routes import HandlerRoutes
+from lunaria.handlers.service import HandlersService
 from lunaria.handlers.sources import SourceReader
+from lunaria.handlers.store import HandlersStore
 from lunaria.handlers.verifier_routes import VerifierRoutes
 from lunaria.handlers.verifier_service import VerifiersService
 from lunaria.handlers.verifier_store import VerifiersStore
@@ -47,15 +56,18 @@ from lunaria.http.credentials import Gate
 from lunaria.http.errors import ErrorLinks
 from lunaria.http.middleware import Application, RequestContext
 from lunaria.http.operation import Operation, Routes
-from lunaria.http.router import BodyBudget, Edge, build_application
+from lunaria.http.edge import BodyBudget, Edge
+from lunaria.http.router import build_application
 from lunaria.kit.outbound import OutboundClient
 from lunaria.kit.periodic import Periodic
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import SystemClock
 from lunaria.matching.index import MatchingIndex
+from lunaria.matching.matcher import Limits, Matcher
+from lunaria.matching.references import References
 from lunaria.matching.routes import MatchingRoutes
-from lunaria.matching.service import Limits, MatchingService
-from lunaria.matching.sources import FaceDescriptors
+from lunaria.matching.service import Indexes, MatchingService, Model, Models
+from lunaria.matching.sources import EventDescriptors, FaceDescriptors
 from lunaria.matching.store import MatchingStore
 from lunaria.settings import Settings, SettingsError
 from lunaria.storage.blobstore import BlobStore, S3Options, open_blob_store
@@ -67,12 +79,15 @@ from lunaria.vision.analysis import Analyzer
 from lunaria.vision.descriptor_coding import DescriptorCoding
 from lunaria.vision.images import Decoder, ImageLimits
 from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.similarity import Similarity
 
 log = structlog.get_logger(__name__)
 
 FOLLOW_SECONDS = 10.0
 """The index also follows without searches, so that the first one after a quiet time has little to catch up with."""
 PRUNE_SECONDS = 60.0
+MONTH_SECONDS = 3600.0
+"""How often it is seen to that the next month of events has its partitions."""
 
 
 class Platform:
@@ -107,7 +122,11 @@ class Platform:
         self.searching = WorkerPool(settings.matching.workers or _cores(), settings.matching.queue, name="search")
         self.links = ErrorLinks(settings.documentation.error_link)
         matching_store = MatchingStore(self.database)
-        self.index = MatchingIndex(FaceDescriptors(self.database))
+        self.indexes = Indexes(
+            MatchingIndex(FaceDescriptors(self.database)),
+            MatchingIndex(EventDescriptors(self.database, "face")),
+            MatchingIndex(EventDescriptors(self.database, "body")),
+        )
         self.coding = DescriptorCoding({self.analyzer.descriptor_version: self.analyzer.descriptor_dimension})
         versions = DescriptorVersions(self.coding, self.analyzer.descriptor_version)
         self.attributes = AttributesService(AttributesStore(self.database), versions, self.clock)
@@ -127,31 +146,40 @@ class Platform:
         decisions = Decisions(estimation.liveness_threshold, estimation.liveness_quality, estimation.deepfake_threshold)
         bodies_too = DescriptorCoding(self.analyzer.descriptor_dimensions)
         self.examiner = Examiner(self.analyzer, self.decoder, bodies_too, self.vision, self.links, decisions)
-        given_versions = DescriptorVersions(bodies_too, self.analyzer.descriptor_version)
-        self.sources = SourceReader(
-            self.inputs,
-            self.blobs,
-            given_versions,
+        given_versions = DescriptorVersions(
+            bodies_too,
+            self.analyzer.descriptor_version,
             self.analyzer.descriptor_dimensions.keys() - {self.analyzer.descriptor_version},
-            max_objects=limits.images_per_request,
+        )
+        self.sources = SourceReader(
+            self.inputs, self.blobs, given_versions, max_objects=limits.images_per_request
         )
         self.catalogue = Catalogue(self.models)
-        self._loading: asyncio.Task[None] | None = None
-        self.matching = MatchingService(
-            self.index,
-            matching_store,
-            faces_store,
-            self.coding,
-            self.analyzer.similarity,
-            self.analyzer.descriptor_version,
-            self.searching,
-            self.clock,
-            self.links,
-            Limits(settings.matching.expanded_references, settings.matching.raw_pairs, settings.matching.matches),
+        self.handlers = HandlersService(
+            HandlersStore(self.database), self.catalogue, self.clock, settings.handlers.candidates
         )
+        self._loading: asyncio.Task[None] | None = None
+        self.partitions = Partitions(self.database, self.clock)
+        events_store = EventsStore(self.database, self.partitions)
+        self.events = EventsService(events_store, self.clock)
+        body = self.models.descriptor_spec("body_descriptor")
+        models: Models = {
+            "face": Model(self.analyzer.descriptor_version, self.analyzer.similarity),
+            "body": Model(body.version, Similarity(body.similarity.knots)),
+        }
+        self.matching = MatchingService(
+            self.indexes, matching_store, faces_store, events_store, models, self.searching, self.clock
+        )
+        limits_of_matching = Limits(
+            settings.matching.expanded_references, settings.matching.raw_pairs, settings.matching.matches
+        )
+        both = DescriptorCoding({**self.coding.dimensions, body.version: body.dimension})
+        references = References(matching_store, both, models, self.clock, limits_of_matching.expanded_references)
+        self.matcher = Matcher(self.matching, references, self.searching, self.links, limits_of_matching)
         self.background = [
-            Periodic("follow changed faces", FOLLOW_SECONDS, self.index.catch_up),
-            Periodic("prune the change log", PRUNE_SECONDS, matching_store.prune),
+            Periodic("follow changed descriptors", FOLLOW_SECONDS, self.indexes.keep_up),
+            Periodic("prune the logs of changes", PRUNE_SECONDS, matching_store.prune),
+            Periodic("make room for the next month of events", MONTH_SECONDS, self.partitions.make_next),
             Periodic("remove expired attributes", settings.attributes.cleaning_period, self.attributes.remove_expired),
         ]
         self.system = SystemService(
@@ -180,7 +208,10 @@ class Platform:
             AttributeRoutes(self.attributes),
             FaceRoutes(self.faces),
             ListRoutes(self.lists),
-            MatchingRoutes(self.matching),
+            MatchingRoutes(self.matcher),
+            HandlerRoutes(self.handlers),
+            EventRoutes(self.events),
+            StatisticsRoutes(StatisticsService(self.database, self.settings.events.statistics_values)),
             VerifierRoutes(self.verifiers),
         ]
         routes.append(DocumentRoutes(lambda: declared, version("lunaria")))
@@ -203,7 +234,8 @@ class Platform:
     async def start(self) -> None:
         await self.accounts.start()
         await self._ensure_admin()
-        await self.index.catch_up()
+        await self.partitions.make_next()
+        await self.indexes.faces.catch_up()
         for work in self.background:
             work.start()
         self._tell_licences()

@@ -248,9 +248,9 @@ class MatchingIndex:
         wanted: RowFilter,
         minimum: float,
     ) -> "PreparedSearch | None":
-        """Prepare a search on the event loop; `run` it on a worker. None when nothing has this version."""
+        """Prepare a search on the event loop; `run` it on a worker. None when nothing can be compared with these."""
         found = self._versions.get(version)
-        if found is None:
+        if found is None or found.gallery.dimension != queries.shape[1]:
             return None
         return PreparedSearch(found, queries, limit, found.rows(wanted), minimum)
 

@@ -17,6 +17,7 @@ ARRAY_LIMIT = 1000
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Identifier = Annotated[str, Meta(max_length=36, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=36, pattern=r"^[^\x00]*$")]
 Ids = Annotated[list[UUID], Meta(max_length=ARRAY_LIMIT)]
 ExternalIds = Annotated[list[Identifier], Meta(max_length=ARRAY_LIMIT)]
 Source = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00]*$")]
@@ -186,7 +187,9 @@ class AttributeReference(Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 
 
 class ExternalIdReference(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="face_external_id"):
-    id: Annotated[str, Meta(min_length=1, max_length=36, pattern=r"^[^\x00]*$")]
+    """All faces with this external id."""
+
+    id: Name
 
 
 class EventReference(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="event"):
@@ -196,11 +199,15 @@ class EventReference(Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 class EventExternalIdReference(
     Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="event_external_id"
 ):
-    id: Identifier
+    """All events with this external id."""
+
+    id: Name
 
 
 class EventTrackIdReference(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="event_track_id"):
-    id: Identifier
+    """All events of this track."""
+
+    id: Name
 
 
 class RawDescriptor(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="raw_descriptor"):
@@ -226,7 +233,6 @@ class XpkFile(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
 
 
 GivenDescriptor = RawDescriptor | SdkDescriptor | XpkFile
-StoredReference = FaceReference | AttributeReference | ExternalIdReference
 EventReferences = EventReference | EventExternalIdReference | EventTrackIdReference
 Reference = (
     FaceReference
@@ -244,6 +250,22 @@ Reference = (
 class MatchFaces(Struct, frozen=True, forbid_unknown_fields=True):
     references: Annotated[list[Reference], Meta(min_length=1, max_length=30)]
     candidates: Annotated[list[Candidates], Meta(max_length=30)]
+
+
+class EventCandidates(Candidates, frozen=True, forbid_unknown_fields=True):
+    """One set of candidates among events, and what to show of those found."""
+
+    filters: EventFilters
+
+
+BodyReference = (
+    EventReference | EventExternalIdReference | EventTrackIdReference | RawDescriptor | SdkDescriptor | XpkFile
+)
+
+
+class MatchBodies(Struct, frozen=True, forbid_unknown_fields=True):
+    references: Annotated[list[BodyReference], Meta(min_length=1, max_length=30)]
+    candidates: Annotated[list[EventCandidates], Meta(min_length=1, max_length=30)]
 
 
 class MatchRaw(Struct, frozen=True, forbid_unknown_fields=True):

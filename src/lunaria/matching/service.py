@@ -1,74 +1,67 @@
-"""The rules of matching: references to descriptors, candidates to rows, hits to replies."""
+"""Searches for callers inside the server: descriptors against candidates, found objects as the client gets them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
 from numpy.typing import NDArray
 
+from lunaria.events.filters import EventFilter
 from lunaria.events.schemas import DescriptorKind
+from lunaria.events.store import EventsStore
+from lunaria.events.stored import stored_event
 from lunaria.faces.filters import FaceFilter
 from lunaria.faces.schemas import Face
 from lunaria.faces.store import FacesStore
-from lunaria.http.errors import ApiError, ErrorLinks
-from lunaria.http.principal import Need, Principal
+from lunaria.http.errors import ApiError
+from lunaria.http.principal import NOBODY
 from lunaria.kit.pool import WorkerPool
-from lunaria.kit.times import Clock, parse_time
+from lunaria.kit.times import Clock
+from lunaria.matching.filters import event_filter, face_filter
 from lunaria.matching.index import Found, MatchingIndex, RowFilter
 from lunaria.matching.schemas import (
     AttributeFilters,
-    AttributeReference,
     Candidates,
-    CandidatesResult,
     EventFilters,
-    EventReferences,
-    ExternalIdReference,
     FaceFilters,
-    FaceReference,
-    GivenDescriptor,
     Match,
     MatchedAttribute,
-    MatchFaces,
-    MatchRaw,
-    RawDescriptor,
-    RawMatch,
-    RawReferenceResult,
-    RawResult,
-    Reference,
-    ReferenceResult,
-    ShownReference,
-    XpkFile,
 )
 from lunaria.matching.store import MatchingStore, StoredDescriptor
 from lunaria.storage.scope import Scope
-from lunaria.vision.descriptor_coding import DescriptorCoding, DescriptorError
 from lunaria.vision.similarity import Similarity
 
 Vectors = NDArray[np.float32]
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Most references after external ids were expanded; most pairs of one raw matching; most matches of one request."""
+class Model:
+    """How descriptors of a kind are compared: the installed version, and the similarity of two of any version."""
 
-    expanded_references: int = 1000
-    raw_pairs: int = 1_000_000
-    matches: int = 1_000_000
+    version: int
+    similarity: Similarity
+
+
+Models = Mapping[DescriptorKind, Model]
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """A reference with the descriptor that stands for it, or why there is none."""
+class Indexes:
+    """The descriptors in memory. Those of events are loaded when they are first searched."""
 
-    shown: ShownReference
-    version: int = 0
-    vector: Vectors | None = None
-    error: ApiError | None = None
+    faces: MatchingIndex
+    event_faces: MatchingIndex
+    event_bodies: MatchingIndex
+
+    async def keep_up(self) -> None:
+        """Follow what has changed, in every index that has been needed."""
+        for index in (self.faces, self.event_faces, self.event_bodies):
+            await index.keep_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,192 +74,146 @@ class Search:
     kind: DescriptorKind = "face"
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An object with the descriptor by which it is compared. `vector`: float32 (D,), unit."""
+
+    origin: Literal["face", "event", "attribute"]
+    key: UUID
+    version: int
+    vector: Vectors
+
+
 class Similar(NamedTuple):
-    """A found face or attribute with its similarity to the reference."""
+    """A found object with its similarity to the reference."""
 
     key: UUID
     similarity: float
 
 
+class _Group(NamedTuple):
+    """Searches that one run of the engine answers: places of the searches, and of their vectors in the run."""
+
+    searches: list[int]
+    starts: list[int]
+
+
 @dataclass(frozen=True, slots=True)
 class MatchingService:
-    """`version`: the descriptor version that stored references are matched by when they have it."""
-
-    index: MatchingIndex
+    indexes: Indexes
     store: MatchingStore
     faces: FacesStore
-    coding: DescriptorCoding
-    similarity: Similarity
-    version: int
+    events: EventsStore
+    models: Models
     pool: WorkerPool
     clock: Clock
-    links: ErrorLinks
-    limits: Limits = Limits()
-
-    async def match(self, principal: Principal, account_id: UUID | None, wanted: MatchFaces) -> list[ReferenceResult]:
-        """Match every reference with every set of candidates.
-
-        Raises 403/11059 (a token without the right), 403/11044 (events), 400/12022 (a descriptor that
-        cannot be read), 400/31007. A reference that does not exist, or has no descriptor, is an element with an error.
-        """
-        _require(principal, wanted)
-        scope = principal.reads(account_id)
-        queries = await self._queries(scope, wanted.references)
-        most = self.limits.matches // max(1, sum(candidates.limit for candidates in wanted.candidates))
-        if len(queries) > most:
-            raise ApiError(31007, most)
-        await self.index.catch_up()
-        found = [await self._candidates(scope, candidates, queries) for candidates in wanted.candidates]
-        return [
-            ReferenceResult(query.shown, error=self.links.body(query.error))
-            if query.error is not None
-            else ReferenceResult(query.shown, [results[number] for results in found])
-            for number, query in enumerate(queries)
-        ]
 
     async def search(self, scope: Scope, searches: Sequence[Search]) -> list[list[list[Match]]]:
-        """For every search and each of its vectors the matches, best first; all see at least what is committed now."""
-        await self.index.catch_up()
-        results: list[list[list[Match]]] = []
-        for search in searches:
-            queries = [Query(ShownReference("raw_descriptor", ""), search.version, vector) for vector in search.vectors]
-            results.append([found.result for found in await self._candidates(scope, search.candidates, queries)])
-        return results
+        """For every search and each of its vectors the matches, best first.
 
-    async def match_raw(self, wanted: MatchRaw) -> RawResult:
-        """Similarities of all pairs, in the order given. Raises 400/12022."""
+        Everything that was committed before is seen; what is deleted meanwhile drops out. Searches with the same
+        filters are one run of the engine. Raises ValueError for bodies among candidates other than events.
+        """
+        needed = {id(index): index for search in searches if (index := self._index(search)) is not None}
+        await asyncio.gather(*(index.catch_up() for index in needed.values()))
+        similar: list[list[list[Similar]]] = [[] for _ in searches]
+        for group in _grouped(searches):
+            own = [searches[number] for number in group.searches]
+            found = await self._found(scope, own)
+            for number, search, start in zip(group.searches, own, group.starts, strict=True):
+                ranked = found[start : start + len(search.vectors)]
+                similar[number] = [self._similar(hits, search) for hits in ranked]
+        return await self._shown(scope, searches, similar)
 
-        def compare() -> RawResult:
-            self._refuse_pairs(len(wanted.references) * len(wanted.candidates))
-            references = self._given("references", wanted.references)
-            candidates = self._given("candidates", wanted.candidates)
-            self._refuse_pairs(len(references) * len(candidates))
-            versions = sorted({query.version for query in (*references, *candidates)})
-            if len(versions) > 1:
-                told = ", ".join(map(str, versions))
-                raise ApiError(12022, "candidates", f"descriptors of different versions: {told}")
-            cosines = _stack(references) @ _stack(candidates).T
-            similarities = self.similarity.from_cosine(cosines)
-            return RawResult(
-                [
-                    RawReferenceResult(
-                        reference.shown.id,
-                        [
-                            RawMatch(candidate.shown.id, value)
-                            for candidate, value in zip(candidates, row.tolist(), strict=True)
-                        ],
-                    )
-                    for reference, row in zip(references, similarities, strict=True)
-                ]
-            )
+    async def descriptors_of(
+        self,
+        scope: Scope,
+        *,
+        face_ids: Sequence[UUID] = (),
+        external_ids: Sequence[str] = (),
+        event_ids: Sequence[UUID] = (),
+        attribute_ids: Sequence[UUID] = (),
+        version: int | None = None,
+    ) -> list[Described]:
+        """The face descriptors of these objects, of a version (None: the installed one): faces in the order given,
+        the faces of external ids, events, temporary attributes.
 
-        return await self.pool.run(compare)
+        Raises 404/22004, 404/11041, 404/23002, 404/22011 for what is not there, 404/11032 for a face without
+        descriptors, 404/22018 for an object that has none of the version.
+        """
+        wanted = self.models["face"].version if version is None else version
+        found: list[Described] = []
+        by_face = await self.store.face_references(scope, face_ids) if face_ids else {}
+        for face_id in face_ids:
+            if face_id not in by_face:
+                raise ApiError(22004, face_id)
+            found.append(_described("face", face_id, by_face[face_id], wanted))
+        by_external_id = await self.store.external_references(scope, external_ids) if external_ids else {}
+        for external_id in external_ids:
+            if external_id not in by_external_id:
+                raise ApiError(11041, external_id)
+            owners = by_external_id[external_id].items()
+            found += [_described("face", face_id, stored, wanted) for face_id, stored in owners]
+        by_event = await self.store.event_references(scope, "face", event_ids) if event_ids else {}
+        for event_id in event_ids:
+            if event_id not in by_event:
+                raise ApiError(23002, event_id)
+            found.append(_described("event", event_id, by_event[event_id], wanted))
+        now = self.clock.now()
+        by_attribute = await self.store.attribute_references(scope, attribute_ids, now) if attribute_ids else {}
+        for attribute_id in attribute_ids:
+            if attribute_id not in by_attribute:
+                raise ApiError(22011, attribute_id)
+            found.append(_described("attribute", attribute_id, by_attribute[attribute_id], wanted))
+        return found
 
-    def _refuse_pairs(self, number: int) -> None:
-        if number > self.limits.raw_pairs:
-            raise ApiError(12022, "candidates", f"more than {self.limits.raw_pairs} pairs in one request")
+    def compare(self, kind: DescriptorKind, references: Vectors, candidates: Vectors) -> NDArray[np.float64]:
+        """Similarities (R, C) of unit vectors (R, D) and (C, D) of one version."""
+        return self.models[kind].similarity.from_cosine(references @ candidates.T)
 
-    # References
+    # Finding
 
-    async def _queries(self, scope: Scope, references: Sequence[Reference]) -> list[Query]:
-        faces = {one.id for one in references if isinstance(one, FaceReference)}
-        attributes = {one.id for one in references if isinstance(one, AttributeReference)}
-        named = {one.id for one in references if isinstance(one, ExternalIdReference)}
-        by_face = await self.store.face_references(scope, faces) if faces else {}
-        by_attribute = await self.store.attribute_references(scope, attributes, self.clock.now()) if attributes else {}
-        by_external_id = await self.store.external_references(scope, named) if named else {}
-        queries: list[Query] = []
-        for number, reference in enumerate(references):
-            if isinstance(reference, FaceReference):
-                queries.append(self._stored(reference, by_face.get(reference.id), 22002))
-            elif isinstance(reference, AttributeReference):
-                queries.append(self._stored(reference, by_attribute.get(reference.id), 22011))
-            elif isinstance(reference, ExternalIdReference):
-                owners = by_external_id.get(reference.id, {})
-                queries += [self._stored(reference, found, 22002, face) for face, found in owners.items()]
-                if not owners:
-                    queries.append(Query(_shown(reference), error=ApiError(11041, reference.id)))
-            elif isinstance(reference, GivenDescriptor):
-                queries += self._decoded(f"references.{number}", reference)
-        if len(queries) > self.limits.expanded_references:
-            raise ApiError(31007, self.limits.expanded_references)
-        return queries
+    def _index(self, search: Search) -> MatchingIndex | None:
+        """The index of the candidates; None for attributes, which are few and short-lived and are read each time."""
+        if isinstance(search.candidates.filters, EventFilters):
+            return self.indexes.event_faces if search.kind == "face" else self.indexes.event_bodies
+        if search.kind != "face":
+            raise ValueError(f"{search.candidates.origin} have no body descriptors")
+        return self.indexes.faces if isinstance(search.candidates.filters, FaceFilters) else None
 
-    def _stored(
-        self, reference: Reference, found: list[StoredDescriptor] | None, missing: int, face: UUID | None = None
-    ) -> Query:
-        """The query of a stored object: by the server's version when it has that, else by its newest."""
-        shown = _shown(reference)
-        key = face or reference.id
-        if found is None:
-            return Query(shown, error=ApiError(missing, key))
-        if not found:
-            error = ApiError(22018, self.version, key) if missing == 22011 else ApiError(11032, key)
-            return Query(shown, error=error)
-        best = max(found, key=lambda stored: (stored.version == self.version, stored.version))
-        return Query(shown, best.version, best.vector)
-
-    def _given(self, path: str, descriptors: Sequence[GivenDescriptor]) -> list[Query]:
-        return [query for number, one in enumerate(descriptors) for query in self._decoded(f"{path}.{number}", one)]
-
-    def _decoded(self, path: str, given: GivenDescriptor) -> list[Query]:
-        """The descriptors of a reference that carries them. Raises 400/12022 naming the place."""
-        try:
-            if isinstance(given, XpkFile):
-                decoded = self.coding.decode_stream(given.data)
-            else:
-                version = given.version if isinstance(given, RawDescriptor) else UNSET
-                decoded = [self.coding.decode(given.data, None if version is UNSET else version)]
-        except DescriptorError as error:
-            raise ApiError(12022, f"{path}.data", error.detail) from None
-        return [Query(_shown(given), version, vector) for vector, version in decoded]
-
-    # Candidates
-
-    async def _candidates(
-        self, scope: Scope, candidates: Candidates, queries: Sequence[Query]
-    ) -> list[CandidatesResult]:
-        """The result of one set of candidates for every query; empty for those with an error."""
-        by_version: dict[int, list[int]] = {}
-        for number, query in enumerate(queries):
-            if query.vector is not None:
-                by_version.setdefault(query.version, []).append(number)
-        similar: list[list[Similar]] = [[] for _ in queries]
-        for version, numbers in by_version.items():
-            vectors = _stack([queries[number] for number in numbers])
-            hits = await self._search(scope, candidates, version, vectors)
-            for number, own in zip(numbers, hits, strict=True):
-                similar[number] = self._similar(own, candidates.threshold)
-        show = await self._shower(scope, candidates, {hit.key for own in similar for hit in own})
-        echo = msgspec.to_builtins(candidates.filters)
-        return [CandidatesResult(echo, candidates.limit, candidates.threshold, list(show(own))) for own in similar]
-
-    async def _search(self, scope: Scope, candidates: Candidates, version: int, vectors: Vectors) -> list[list[Found]]:
-        minimum = float(self.similarity.to_cosine(candidates.threshold)) - 1e-6 if candidates.threshold > 0 else -1.0
-        filters = candidates.filters
-        narrowed = _narrow(scope, filters.account_id if not isinstance(filters, EventFilters) else None)
-        if isinstance(filters, FaceFilters):
-            return await self._search_faces(narrowed, filters, version, vectors, candidates.limit, minimum)
-        assert isinstance(filters, AttributeFilters)
-        return await self._search_attributes(narrowed, filters, version, vectors, candidates.limit, minimum)
-
-    async def _search_faces(
-        self, scope: Scope, filters: FaceFilters, version: int, vectors: Vectors, limit: int, minimum: float
-    ) -> list[list[Found]]:
-        face_ids: Sequence[UUID] | None = filters.face_ids
-        conditions = _face_filter(filters)
-        if conditions != FaceFilter(face_ids=filters.face_ids):
-            narrowed = replace(conditions, list_id=filters.list_id)  # fewer rows to fetch
-            face_ids = await self.store.filtered_faces(scope, narrowed)
-        found = self.index.version(version)
-        if found is None or found.gallery.dimension != vectors.shape[1]:
-            return [[] for _ in vectors]
-        wanted = RowFilter(scope.account_id, filters.list_id, face_ids)
-        prepared = self.index.search(version, vectors, limit, wanted, minimum)
+    async def _found(self, scope: Scope, searches: Sequence[Search]) -> list[list[Found]]:
+        """The best of each vector of all these searches, which have filters, version and kind in common."""
+        first = searches[0]
+        filters = first.candidates.filters
+        vectors = np.stack([vector for search in searches for vector in search.vectors])
+        limit = max(search.candidates.limit for search in searches)
+        minimum = self._least_cosine(first.kind, min(search.candidates.threshold for search in searches))
+        narrowed = _narrow(scope, filters.account_id)
+        if isinstance(filters, AttributeFilters):
+            return await self._search_attributes(narrowed, filters, first.version, vectors, limit, minimum)
+        wanted = await self._rows(narrowed, filters)
+        index = self._index(first)
+        assert index is not None
+        prepared = index.search(first.version, vectors, limit, wanted, minimum)
         if prepared is None:
             return [[] for _ in vectors]
         with prepared.index.searching():
             return await self.pool.run(prepared.run)
+
+    async def _rows(self, scope: Scope, filters: FaceFilters | EventFilters) -> RowFilter:
+        """What the index is to search; it knows accounts, lists and ids, the database is asked about the rest."""
+        if isinstance(filters, FaceFilters):
+            face_ids: Sequence[UUID] | None = filters.face_ids
+            conditions = face_filter(filters)
+            if conditions != FaceFilter(face_ids=filters.face_ids):
+                narrowed = replace(conditions, list_id=filters.list_id)  # fewer rows to fetch
+                face_ids = await self.store.filtered_faces(scope, narrowed)
+            return RowFilter(scope.account_id, filters.list_id, face_ids)
+        event_ids: Sequence[UUID] | None = filters.event_ids
+        wanted = event_filter(filters)
+        if wanted != EventFilter(event_ids=filters.event_ids):
+            event_ids = await self.events.ids(scope, wanted)
+        return RowFilter(scope.account_id, None, event_ids)
 
     async def _search_attributes(
         self, scope: Scope, filters: AttributeFilters, version: int, vectors: Vectors, limit: int, minimum: float
@@ -285,75 +232,113 @@ class MatchingService:
             await asyncio.to_thread(rank, keys, described)
         return [[hit for hit in own if hit.cosine >= minimum] for own in best]
 
-    def _similar(self, hits: list[Found], threshold: float) -> list[Similar]:
-        """The similarity of each hit, those below the threshold left out; equal ones by id."""
-        similarities = self.similarity.from_cosine([hit.cosine for hit in hits]).tolist()
-        kept = [
-            Similar(hit.key, similarity)
-            for hit, similarity in zip(hits, similarities, strict=True)
-            if similarity >= threshold
-        ]
-        return sorted(kept, key=lambda hit: (-hit.similarity, hit.key))
+    def _least_cosine(self, kind: DescriptorKind, threshold: float) -> float:
+        """A cosine below which no candidate reaches the threshold, whatever rounding does."""
+        return float(self.models[kind].similarity.to_cosine(threshold)) - 1e-6 if threshold > 0 else -1.0
 
-    async def _shower(self, scope: Scope, candidates: Candidates, keys: set[UUID]) -> Any:
-        """A function from hits to what the client gets of them; objects deleted meanwhile drop out."""
-        fields = candidates.shown
-        if isinstance(candidates.filters, FaceFilters):
+    def _similar(self, hits: Sequence[Found], search: Search) -> list[Similar]:
+        """The similarity of the best hits, those below the threshold left out; equal ones by id."""
+        kept = hits[: search.candidates.limit]
+        similarities = self.models[search.kind].similarity.from_cosine([hit.cosine for hit in kept]).tolist()
+        similar = [
+            Similar(hit.key, similarity)
+            for hit, similarity in zip(kept, similarities, strict=True)
+            if similarity >= search.candidates.threshold
+        ]
+        return sorted(similar, key=lambda hit: (-hit.similarity, hit.key))
+
+    # Showing
+
+    async def _shown(
+        self, scope: Scope, searches: Sequence[Search], similar: list[list[list[Similar]]]
+    ) -> list[list[list[Match]]]:
+        """The found objects with the fields asked for; those deleted meanwhile drop out."""
+        keys: dict[str, set[UUID]] = {}
+        fields: dict[str, set[str]] = {}
+        for search, ranked in zip(searches, similar, strict=True):
+            origin = search.candidates.origin
+            keys.setdefault(origin, set()).update(hit.key for hits in ranked for hit in hits)
+            fields.setdefault(origin, set()).update(search.candidates.shown)
+        rows = {origin: await self._records(scope, origin, keys[origin], fields[origin]) for origin in keys}
+        shown: list[list[list[Match]]] = []
+        for search, ranked in zip(searches, similar, strict=True):
+            matches = _Matches(search.candidates, rows[search.candidates.origin])
+            shown.append([matches.of(hits) for hits in ranked])
+        return shown
+
+    async def _records(self, scope: Scope, origin: str, keys: set[UUID], fields: set[str]) -> Mapping[UUID, Row]:
+        """The rows of found objects of one origin, with what these fields are made from."""
+        if not keys:
+            return {}
+        if origin == "faces":
             wanted = FaceFilter(face_ids=list(keys))
-            rows = await self.faces.find(scope, wanted, len(keys), 0, with_lists="lists" in fields) if keys else []
-            shown = {row["face_id"]: Face(**{name: row[name] for name in fields}) for row in rows}
-            return lambda hits: (Match(hit.similarity, face=shown[hit.key]) for hit in hits if hit.key in shown)
-        records = await self.store.found_attributes(scope, keys) if keys else {}
-        attributes = {
-            key: MatchedAttribute(**{name: row[_ATTRIBUTE_COLUMNS.get(name, name)] for name in fields})
-            for key, row in records.items()
-        }
-        return lambda hits: (
-            Match(hit.similarity, attribute=attributes[hit.key]) for hit in hits if hit.key in attributes
-        )
+            rows = await self.faces.find(scope, wanted, len(keys), 0, with_lists="lists" in fields)
+            return {row["face_id"]: row for row in rows}
+        if origin == "events":
+            return await self.events.get(scope, keys, fields)
+        return {key: dict(row) for key, row in (await self.store.found_attributes(scope, keys)).items()}
 
 
 _ATTRIBUTE_COLUMNS = {"face_descriptor_samples": "descriptor_samples", "basic_attributes_samples": "basic_samples"}
 
 
-def _require(principal: Principal, wanted: MatchFaces) -> None:
-    """Check the token's right for every source that is read, and that no source is missing here."""
-    for candidates in wanted.candidates:
-        if isinstance(candidates.filters, EventFilters):
-            raise ApiError(11044, "Matching with events")
-        principal.require(Need("face" if isinstance(candidates.filters, FaceFilters) else "attribute", "matching"))
-    for reference in wanted.references:
-        if isinstance(reference, EventReferences):
-            raise ApiError(11044, "Matching with events")
-        if isinstance(reference, FaceReference | ExternalIdReference):
-            principal.require(Need("face", "matching"))
-        elif isinstance(reference, AttributeReference):
-            principal.require(Need("attribute", "matching"))
+class _Matches:
+    """What the client gets of the hits among one set of candidates; each object is made once."""
+
+    def __init__(self, candidates: Candidates, rows: Mapping[UUID, Row]) -> None:
+        self._origin = candidates.origin
+        self._fields = candidates.shown
+        self._rows = rows
+        self._made: dict[UUID, dict[str, Any]] = {}
+
+    def of(self, hits: Iterable[Similar]) -> list[Match]:
+        return [self._match(hit) for hit in hits if hit.key in self._rows]
+
+    def _match(self, hit: Similar) -> Match:
+        shown = self._made.get(hit.key)
+        if shown is None:
+            shown = self._made[hit.key] = self._show(self._rows[hit.key])
+        return Match(hit.similarity, **shown)
+
+    def _show(self, row: Row) -> dict[str, Any]:
+        """The object under the name that a match gives it."""
+        if self._origin == "faces":
+            return {"face": Face(**{name: row[name] for name in self._fields})}
+        if self._origin == "events":
+            return {"event": stored_event(row, self._fields)}
+        columns = {name: _ATTRIBUTE_COLUMNS.get(name, name) for name in self._fields}
+        return {"attribute": MatchedAttribute(**{name: row[column] for name, column in columns.items()})}
 
 
-def _shown(reference: Reference) -> ShownReference:
-    return ShownReference(str(reference.__struct_config__.tag), str(reference.id))
+def _grouped(searches: Sequence[Search]) -> list[_Group]:
+    """Searches that one run of the engine can answer: those of the same filters, version and kind."""
+    groups: dict[tuple[bytes, int, str], _Group] = {}
+    sizes: dict[tuple[bytes, int, str], int] = {}
+    for number, search in enumerate(searches):
+        if not search.vectors:
+            continue
+        key = msgspec.json.encode(search.candidates.filters), search.version, search.kind
+        group = groups.setdefault(key, _Group([], []))
+        group.searches.append(number)
+        group.starts.append(sizes.get(key, 0))
+        sizes[key] = group.starts[-1] + len(search.vectors)
+    return list(groups.values())
 
 
-def _stack(queries: Sequence[Query]) -> Vectors:
-    return np.stack([query.vector for query in queries if query.vector is not None])
+def _described(
+    origin: Literal["face", "event", "attribute"], key: UUID, stored: Sequence[StoredDescriptor], version: int
+) -> Described:
+    """The descriptor of a version that an object has. Raises 404/11032, 404/22018."""
+    if origin == "face" and not stored:
+        raise ApiError(11032, key)
+    for one in stored:
+        if one.version == version:
+            return Described(origin, key, version, one.vector)
+    raise ApiError(22018, version, key)
 
 
 def _narrow(scope: Scope, account_id: UUID | None) -> Scope:
     """The scope, further limited to an account named in the filters; a foreign one finds nothing."""
     if account_id is None or account_id == scope.account_id:
         return scope
-    return replace(scope, account_id=account_id if scope.account_id is None else UUID(int=0))
-
-
-def _face_filter(filters: FaceFilters) -> FaceFilter:
-    """The conditions except the list, which the index knows."""
-    return FaceFilter(
-        face_ids=filters.face_ids,
-        external_ids=filters.external_ids,
-        user_data=filters.user_data,
-        created_from=None if filters.create_time__gte is None else parse_time(filters.create_time__gte),
-        created_before=None if filters.create_time__lt is None else parse_time(filters.create_time__lt),
-        id_from=filters.face_id__gte,
-        id_before=filters.face_id__lt,
-    )
+    return replace(scope, account_id=account_id if scope.account_id is None else NOBODY)

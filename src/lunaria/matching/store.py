@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import numpy as np
@@ -11,6 +11,7 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy import Column, ColumnElement, RowMapping, Table, select
 
+from lunaria.events.schemas import DescriptorKind
 from lunaria.faces.filters import FaceFilter, face_conditions
 from lunaria.matching.sources import BATCH, vector_of
 from lunaria.storage.arrays import among
@@ -19,6 +20,8 @@ from lunaria.storage.database import Database
 from lunaria.storage.schema import (
     attribute_descriptors,
     attributes,
+    event_descriptors,
+    events,
     face_descriptors,
     faces,
 )
@@ -28,6 +31,10 @@ log = structlog.get_logger(__name__)
 
 KEPT_CHANGES = 1_000_000
 """Entries of a log of changes that are kept for other server processes."""
+
+
+EventName = Literal["external_id", "track_id"]
+"""Columns by which several events can be named at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,30 @@ class MatchingStore:
                 found.setdefault(external_id, {})[face_id] = described[face_id]
         return found
 
+    async def event_references(
+        self, scope: Scope, kind: DescriptorKind, event_ids: Collection[UUID]
+    ) -> dict[UUID, list[StoredDescriptor]]:
+        """Each of these events that exists, with its descriptors of the kind."""
+        async with self._database.scoped_connect(scope) as connection:
+            return await _described_events(connection, kind, among(events.c.event_id, event_ids))
+
+    async def named_events(
+        self, scope: Scope, kind: DescriptorKind, column: EventName, values: Collection[str], limit: int
+    ) -> dict[str, dict[UUID, list[StoredDescriptor]]]:
+        """For each external id or track id its events with their descriptors, oldest first; `limit` events in all."""
+        named = events.c[column]
+        statement = select(named, events.c.event_id).where(among(named, values))
+        async with self._database.scoped_connect(scope) as connection:
+            ordered = connection.scoped(statement, events).order_by(events.c.create_time, events.c.event_id)
+            owners: list[Any] = list((await connection.execute(ordered.limit(limit))).all())
+            ids = [event_id for _, event_id in owners]
+            described = await _described_events(connection, kind, among(events.c.event_id, ids)) if ids else {}
+        found: dict[str, dict[UUID, list[StoredDescriptor]]] = {}
+        for name, event_id in owners:
+            if event_id in described:
+                found.setdefault(name, {})[event_id] = described[event_id]
+        return found
+
     async def attribute_references(
         self, scope: Scope, attribute_ids: Collection[UUID], now: datetime
     ) -> dict[UUID, list[StoredDescriptor]]:
@@ -117,10 +148,21 @@ def _coded(table: Table) -> tuple[Column[Any], ...]:
     return table.c.version, table.c.coding, table.c.data
 
 
-async def _described(
-    connection: ScopedConnection, key: Column[Any], table: Table, condition: ColumnElement[bool]
+async def _described_events(
+    connection: ScopedConnection, kind: DescriptorKind, condition: ColumnElement[bool]
 ) -> dict[UUID, list[StoredDescriptor]]:
-    """The objects of `key`'s table that fulfil the condition, each with its descriptors, if any."""
+    wanted = event_descriptors.c.kind == kind
+    return await _described(connection, events.c.event_id, event_descriptors, condition, wanted)
+
+
+async def _described(
+    connection: ScopedConnection,
+    key: Column[Any],
+    table: Table,
+    condition: ColumnElement[bool],
+    of_kind: ColumnElement[bool] | None = None,
+) -> dict[UUID, list[StoredDescriptor]]:
+    """The objects of `key`'s table that fulfil the condition, each with its descriptors (`of_kind`), if any."""
     owner = key.table
     assert isinstance(owner, Table)
     present = connection.scoped(select(key).where(condition), owner)
@@ -128,6 +170,8 @@ async def _described(
     if found:
         own_key = table.c[key.name]
         statement = select(own_key, *_coded(table)).where(among(own_key, found))
+        if of_kind is not None:
+            statement = statement.where(of_kind)
         for row in await connection.execute(connection.scoped(statement, table)):
             stored = _stored(row)
             if stored is not None:
