@@ -53,10 +53,10 @@ from lunaria.handlers.verifier_routes import VerifierRoutes
 from lunaria.handlers.verifier_service import VerifiersService
 from lunaria.handlers.verifier_store import VerifiersStore
 from lunaria.http.credentials import Gate
+from lunaria.http.edge import BodyBudget, Edge
 from lunaria.http.errors import ErrorLinks
 from lunaria.http.middleware import Application, RequestContext
 from lunaria.http.operation import Operation, Routes
-from lunaria.http.edge import BodyBudget, Edge
 from lunaria.http.router import build_application
 from lunaria.kit.outbound import OutboundClient
 from lunaria.kit.periodic import Periodic

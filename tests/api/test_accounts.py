@@ -9,7 +9,8 @@ import pytest
 from lunaria.accounts.routes import AccountRoutes
 from lunaria.app import Platform
 from lunaria.http.credentials import Gate
-from lunaria.http.router import STRANGER_LIMIT, BodyBudget, Edge, build_application
+from lunaria.http.edge import BodyBudget, Edge
+from lunaria.http.router import STRANGER_LIMIT, build_application
 from tests.api.conftest import PASSWORD, Account, AccountFactory
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from lunaria.http.edge import BodyBudget
 from lunaria.http.errors import ApiError
-from lunaria.http.router import BodyBudget
 
 
 def test_room_is_refused_and_given_back() -> None:

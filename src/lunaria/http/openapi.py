@@ -214,6 +214,8 @@ def _common(declared: Operation) -> Iterable[int]:
         yield 12013
     if declared.msgpack_reply:
         yield 12023
+    if declared.websocket:
+        yield 12046
 
 
 def _reply(declared: Operation, content: Content, known: dict[str, Json]) -> Json:

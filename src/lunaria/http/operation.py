@@ -4,6 +4,7 @@ The declaration feeds the router, OPTIONS, the OpenAPI document and the tests th
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from lunaria.http.bodies import JSON, MSGPACK
 from lunaria.http.credentials import Auth
+from lunaria.http.errors import ApiError
 from lunaria.http.principal import Need, Principal
 from lunaria.http.query import NoQuery
 
@@ -91,6 +93,27 @@ class Reply:
     """Set for bytes; None: the body is encoded as JSON (or MessagePack)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How the server ends a websocket: a close code of RFC 6455, and what went wrong, if anything."""
+
+    code: int
+    reason: str
+    error: ApiError | None = None
+    """Sent as the last text before the close frame."""
+
+
+Serve = Callable[[Callable[[str], Awaitable[None]]], Awaitable[Closing]]
+"""Gets a function that sends a text; ends when the server shall close, and is cancelled when the client does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade(Reply):
+    """The connection becomes a websocket, as long as `conversation` could be entered; it is left when that closed."""
+
+    conversation: AbstractAsyncContextManager[Serve]
+
+
 NO_CONTENT = Reply(204)
 
 
@@ -123,6 +146,8 @@ class Operation:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Request headers with a meaning of their own, and that meaning."""
     deprecated: bool = False
+    websocket: bool = False
+    """Whether it answers with an Upgrade, and only to who asks for one."""
     handler: Callable[[Call[Any, Any]], Awaitable[Reply]] | None = None
 
     @property

@@ -4,13 +4,9 @@ import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
-from uuid import UUID
 
 import msgspec
-import structlog
 from litestar import Litestar, Request, Response, Router
 from litestar.exceptions import (
     ClientException,
@@ -19,54 +15,21 @@ from litestar.exceptions import (
     MethodNotAllowedException,
     NotFoundException,
 )
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 
 from lunaria.http.bodies import JSON, MSGPACK, decode_body, is_msgpack, media_type
-from lunaria.http.credentials import Auth, Gate
-from lunaria.http.errors import ApiError, ErrorLinks
+from lunaria.http.credentials import Auth
+from lunaria.http.edge import Edge, Headers, admit, failure
+from lunaria.http.errors import ApiError
 from lunaria.http.operation import Call, Content, NoBody, Operation, RawBody, Reply, TypedBody
 from lunaria.http.query import parse_query
 from lunaria.http.request_id import current_request_id
-from lunaria.kit.pool import PoolFullError
-from lunaria.storage.blobstore import BlobStoreUnavailableError
-from lunaria.storage.database import DatabaseUnavailableError, StatementTimeoutError
-
-log = structlog.get_logger(__name__)
+from lunaria.http.websockets import websocket_route
 
 AnyRequest = Request[Any, Any, Any]
 EMPTY_OBJECT = b"{}"
 STRANGER_LIMIT = 1024 * 1024
 """Most bytes of a body that is read before anybody is known to have sent it: strangers must not fill the memory."""
-
-
-class BodyBudget:
-    """Bytes of bodies that all requests together may hold at one time."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held = 0
-
-    def take(self, size: int) -> None:
-        """Raises 503/11 when there is no room."""
-        if self._held + size > self._limit:
-            raise ApiError(11, "too many bytes of request bodies", headers={"Retry-After": "1"})
-        self._held += size
-
-    def give_back(self, size: int) -> None:
-        self._held -= size
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What every request passes through. `hosts`: names by which the server may be addressed; None: any."""
-
-    gate: Gate
-    links: ErrorLinks
-    body_limit: int
-    body_timeout: float
-    processing_timeout: float
-    budget: BodyBudget
-    hosts: frozenset[str] | None = None
 
 
 def with_options(operations: Sequence[Operation]) -> list[Operation]:
@@ -107,7 +70,8 @@ def build_application(operations: Sequence[Operation], edge: Edge, **litestar: A
     """Route every operation and give every failure the error envelope."""
     # OPTIONS first: Litestar adds one of its own to a path that has none yet.
     ordered = sorted(with_options(operations), key=lambda declared: declared.method != "OPTIONS")
-    handlers = [_route(declared, edge) for declared in ordered]
+    handlers: list[HTTPRouteHandler | WebsocketRouteHandler] = [_route(declared, edge) for declared in ordered]
+    handlers += [websocket_route(declared, edge) for declared in ordered if declared.websocket]
 
     known = re.compile("|".join(_path_pattern(declared.path) for declared in ordered))
 
@@ -117,7 +81,7 @@ def build_application(operations: Sequence[Operation], edge: Edge, **litestar: A
         return _error_reply(edge, request, _from_http_exception(request, error))
 
     def on_exception(request: AnyRequest, error: Exception) -> Response[bytes]:
-        return _error_reply(edge, request, _from_exception(error))
+        return _error_reply(edge, request, failure(error))
 
     return Litestar(
         [Router("/", route_handlers=handlers)],
@@ -169,55 +133,17 @@ async def _answer(
     request: AnyRequest,
     receiver: "_Receiver",
 ) -> Reply:
-    _check_ids(request)
-    headers = _Headers(request)
-    _check_host(edge, headers.get("host"))
-    principal = await edge.gate.admit(headers, declared.auth, reading=declared.reading)
-    for need in declared.needs:
-        principal.require(need)
+    headers = Headers(request)
+    principal = await admit(declared, edge, request, headers)
     _check_accept(declared, headers.get("accept"))
     kind = media_type(headers.get("content-type"))
     _check_content_type(declared, kind)
     query = parse_query(request.scope["query_string"].decode("latin-1"), declared.query)
     body = await _body(declared, edge, receiver, kind)
+    if declared.websocket:
+        raise ApiError(12046, "this resource is a websocket, to be asked for with 'Upgrade: websocket'")
     call = Call(principal, request.path_params, query, body, headers, current_request_id.get())
     return await handler(call)
-
-
-def _check_ids(request: AnyRequest) -> None:
-    """404/12013 for a segment that Python reads as a UUID although it is not written as one, `{...}` for example."""
-    segments = request.url.path.lower().split("/")
-    for value in request.path_params.values():
-        if isinstance(value, UUID) and str(value) not in segments and value.hex not in segments:
-            raise ApiError(12013)
-
-
-class _Headers(dict[str, str]):
-    """Request headers by lower-case name."""
-
-    def __init__(self, request: AnyRequest) -> None:
-        super().__init__(
-            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.scope["headers"]
-        )
-
-
-def _check_host(edge: Edge, host: str | None) -> None:
-    """400/12046 for a name that is not this server's: a page of that name would reach through a browser."""
-    if edge.hosts is None or host is None:
-        return
-    name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
-    name = name.strip("[]").lower().rstrip(".")
-    if name not in edge.hosts and not _is_loopback(name):
-        raise ApiError(12046, f"this server is not addressed as '{name[:80]}'")
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_accept(declared: Operation, accept: str | None) -> None:
@@ -331,25 +257,9 @@ def _from_http_exception(request: AnyRequest, error: HTTPException) -> ApiError:
         return ApiError(12021, request.method, headers={"Allow": ",".join(_allowed(error))})
     if isinstance(error, ClientException):
         return ApiError(12046, error.detail)
-    return _from_exception(error)
+    return failure(error)
 
 
 def _allowed(error: MethodNotAllowedException) -> list[str]:
     allow = (error.headers or {}).get("allow", "")
     return [name.strip() for name in allow.split(",") if name.strip()]
-
-
-def _from_exception(error: BaseException) -> ApiError:
-    """What a failure below the routes looks like from outside; the log keeps the rest."""
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, PoolFullError):
-        return ApiError(11, "too many requests are waiting", headers={"Retry-After": "1"})
-    if isinstance(error, DatabaseUnavailableError | BlobStoreUnavailableError):
-        log.error("storage unavailable", error=str(error))
-        return ApiError(10, "storage is not available", headers={"Retry-After": "1"})
-    if isinstance(error, StatementTimeoutError):
-        log.error("statement timeout", error=str(error))
-        return ApiError(10, "the database did not answer in time", headers={"Retry-After": "1"})
-    log.error("unhandled error", exc_info=error)
-    return ApiError(1)

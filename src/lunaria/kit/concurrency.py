@@ -1,4 +1,4 @@
-"""The same work on many items, a bounded number at a time."""
+"""The same work on many items, a bounded number at a time; several works of which the first to end counts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -27,3 +27,15 @@ async def map_concurrently(function: Callable[[A], Awaitable[T]], items: Iterabl
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+async def first_of(*works: Awaitable[T]) -> T:
+    """The result (or failure) of whichever ends first; the others have been cancelled and have ended."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in tasks if task.done()).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
