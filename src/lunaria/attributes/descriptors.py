@@ -1,7 +1,8 @@
 """Descriptors between clients and the database: which versions there are, how bytes come in and go out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -34,11 +35,19 @@ class TooManyDescriptorsError(Exception):
 
 
 class DescriptorVersions:
-    """The versions that this server knows. `default`: the one that the installed pack makes."""
+    """The versions that this server knows. `default`: the one that the installed pack makes.
 
-    def __init__(self, coding: DescriptorCoding, default: int) -> None:
+    `bodies`: the versions of descriptors of bodies.
+    """
+
+    def __init__(self, coding: DescriptorCoding, default: int, bodies: Collection[int] = ()) -> None:
         self._coding = coding
+        self._bodies = frozenset(bodies)
         self.default = default
+
+    def kind(self, version: int) -> Literal["face", "body"]:
+        """What descriptors of a version are of."""
+        return "body" if version in self._bodies else "face"
 
     def require(self, version: int | None) -> None:
         """Raises 400/12036 for a version that nobody may ask for; None asks for none in particular."""

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from lunaria.blobs.pictures import IMAGE_FORMATS
@@ -28,7 +27,7 @@ from lunaria.http.bodies import JSON
 from lunaria.http.multipart import MULTIPART
 from lunaria.http.openapi import REFERENCE
 from lunaria.http.operation import RawBody
-from lunaria.kit.times import in_utc
+from lunaria.kit.times import settle_times
 from lunaria.matching.schemas import RawDescriptor, SdkDescriptor, XpkFile
 
 POLICIES_PART = "policies"
@@ -60,8 +59,7 @@ class ImageMeta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body_bounding_boxes: Boxes = []
 
     def __post_init__(self) -> None:
-        if self.detect_time is not None:
-            msgspec.structs.force_setattr(self, "detect_time", in_utc(self.detect_time))
+        settle_times(self, "detect_time")
 
 
 class ImageSource(ImageMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):

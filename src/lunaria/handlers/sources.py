@@ -1,6 +1,6 @@
 """What comes to handlers and verifiers: images in every form, stored samples, descriptors, and what belongs to them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -96,8 +96,7 @@ class Sources:
 class SourceReader:
     """Reads the bodies of handlers and verifiers.
 
-    `versions`: of faces and bodies; `body_versions`: those of bodies. `max_objects`: most images, and most descriptors,
-    of one request.
+    `versions`: of faces and bodies. `max_objects`: most images, and most descriptors, of one request.
     """
 
     def __init__(
@@ -105,14 +104,12 @@ class SourceReader:
         inputs: ImageInputs,
         blobs: BlobsService,
         versions: DescriptorVersions,
-        body_versions: Collection[int],
         *,
         max_objects: int,
     ) -> None:
         self._inputs = inputs
         self._blobs = blobs
         self._versions = versions
-        self._body_versions = frozenset(body_versions)
         self._max_objects = max_objects
 
     async def read(self, call: Call[Q, bytes], *, policies: bool) -> Sources:
@@ -132,10 +129,6 @@ class SourceReader:
         if kind in DESCRIPTOR_TYPES:
             return Sources(descriptors=self._from_file(DESCRIPTOR, kind, call.body))
         return Sources([_source(self._inputs.image(RAW_IMAGE, kind, call.body), image_type)])
-
-    def kind_of(self, descriptor: CodedDescriptor) -> DescriptorKind:
-        """Whether a descriptor is of a face or of a body; its version tells it."""
-        return "body" if descriptor.version in self._body_versions else "face"
 
     async def _from_json(
         self, body: VerifierSources, image_type: ImageType, principal: Principal, host: str
@@ -233,7 +226,7 @@ class SourceReader:
             raise (ApiError(100007, f"{place}: {error.detail}") if error.code == 100007 else error) from None
 
     def _described(self, filename: str, descriptors: Sequence[CodedDescriptor]) -> list[SourceDescriptor]:
-        return [SourceDescriptor(filename, self.kind_of(one), one) for one in descriptors]
+        return [SourceDescriptor(filename, self._versions.kind(one.version), one) for one in descriptors]
 
 
 def _source(image: InputImage, image_type: ImageType) -> SourceImage:

@@ -5,6 +5,9 @@ from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?", flags=re.ASCII)
 
 RELATIVE_TIME = re.compile(r"now-([0-9]{1,9})([smhdwMy])")
@@ -80,6 +83,14 @@ def _months_before(now: datetime, count: int) -> datetime:
     if year < 1:
         raise OverflowError("before the first year")
     return now.replace(year=year, month=month + 1, day=min(now.day, monthrange(year, month + 1)[1]))
+
+
+def settle_times(held: Struct, *names: str) -> None:
+    """Bring the times among a new object's fields to UTC. Raises ValueError as `in_utc` does."""
+    for name in names:
+        value = getattr(held, name)
+        if isinstance(value, datetime):
+            force_setattr(held, name, in_utc(value))
 
 
 def format_time(moment: datetime) -> str:
