@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from operator import getitem
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType, defstruct, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from msgspec.structs import force_setattr
 
 from lunaria.http.query import Flag
@@ -33,8 +33,10 @@ class CheckPolicy(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def limit(self) -> Threshold:
         """The threshold as the checks take it. Raises ValueError telling what is wrong with it."""
-        given = to_builtins(getattr(self, "threshold"))  # noqa: B009 - only the subclasses have it
-        return self.check.default if given == {} else threshold(self.check.name, given)
+        given = getattr(self, "threshold")  # noqa: B009 - only the subclasses have it
+        if isinstance(given, CheckBounds):
+            given = {name: bound for name in ("min", "max") if (bound := getattr(given, name)) is not UNSET}
+        return threshold(self.check.name, given) if given != {} else self.check.default
 
 
 class ChecksPolicy(Struct, frozen=True, forbid_unknown_fields=True):
