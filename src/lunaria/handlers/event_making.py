@@ -28,7 +28,7 @@ from lunaria.events.schemas import (
 )
 from lunaria.faces.store import NewFace
 from lunaria.handlers.generation_schemas import FilteredDetection, NamedSample
-from lunaria.handlers.persons import Person, Sighting
+from lunaria.handlers.persons import Extract, Person, Sighting
 from lunaria.handlers.recorder import PreparedEvent
 from lunaria.handlers.sources import SourceImage
 from lunaria.handlers.storage_plan import KeptFace, KeptSighting, StoragePlan
@@ -97,7 +97,7 @@ def filtered_faces(source: SourceImage, image: ExaminedImage) -> list[FilteredDe
     """The faces of an image that make no event."""
     return [
         FilteredDetection(
-            NamedSample(image.filename, EventSamples(face=EventFaceSample(_shown_face(source, face.detection)))),
+            NamedSample(image.filename, EventSamples(face=EventFaceSample(shown_face(source, face.detection)))),
             face.reasons,
         )
         for face in image.filtered_faces
@@ -134,19 +134,22 @@ def _new_face(face: EventFace, kept: KeptFace) -> NewFace:
     return NewFace({name: getattr(face, name) for name in columns}, kept.attribute, kept.list_ids)
 
 
-def _face_attributes(person: Person, plan: StoragePlan) -> EventFaceAttributes | None:
-    extract = person.face
-    if extract is None:
-        return None
-    kept = None if plan.attribute is None else plan.attribute.id
+def face_attributes(extract: Extract, kept: UUID | None, samples: list[UUID]) -> EventFaceAttributes:
+    """What was extracted of a face for the wire. `kept`: the temporary attribute that holds it."""
     return EventFaceAttributes(
         attribute_id=kept,
         url=None if kept is None else f"/6/attributes/{kept}",
         basic_attributes=extract.basic,
         score=extract.score,
-        samples=plan.face_samples,
+        samples=samples,
         filter=AttributeFilter(bool(extract.reasons), list(extract.reasons)),
     )
+
+
+def _face_attributes(person: Person, plan: StoragePlan) -> EventFaceAttributes | None:
+    if person.face is None:
+        return None
+    return face_attributes(person.face, None if plan.attribute is None else plan.attribute.id, plan.face_samples)
 
 
 def _detection(person: Person, sighting: Sighting, kept: KeptSighting, now: datetime) -> EventDetection:
@@ -156,7 +159,7 @@ def _detection(person: Person, sighting: Sighting, kept: KeptSighting, now: date
     if sighting.face is not None:
         url = None if kept.face_sample is None else f"/6/samples/faces/{kept.face_sample}"
         moved = EXTRACTED if person.merged_face is None else MERGED_OF_FACES
-        face = EventFaceSample(_shown_face(source, sighting.face.detection, moved), kept.face_sample, url)
+        face = EventFaceSample(shown_face(source, sighting.face.detection, moved), kept.face_sample, url)
     if sighting.body is not None:
         url = None if kept.body_sample is None else f"/6/samples/bodies/{kept.body_sample}"
         moved = () if person.merged_body is None else MERGED_OF_BODIES
@@ -174,7 +177,7 @@ def _aggregate(person: Person) -> AggregateEstimations:
     )
 
 
-def _shown_face(source: SourceImage, detection: FaceDetection, moved: Sequence[str] = EXTRACTED) -> FaceDetection:
+def shown_face(source: SourceImage, detection: FaceDetection, moved: Sequence[str] = EXTRACTED) -> FaceDetection:
     """A detection for the wire, without the estimates that were `moved` to the event as a whole.
 
     The rectangle of a warp is the one that the client gave, where it did.
@@ -188,7 +191,7 @@ def _shown_face(source: SourceImage, detection: FaceDetection, moved: Sequence[s
 
 
 def _shown_body(source: SourceImage, detection: BodyDetection, moved: Sequence[str] = ()) -> BodyDetection:
-    """As `_shown_face`."""
+    """As `shown_face`."""
     boxes = source.body_boxes if source.image_type is ImageType.BODY_WARP else None
     return msgspec.structs.replace(
         detection,

@@ -122,14 +122,16 @@ def single_persons(
         Person(
             source.context or context,
             (Sighting(source, found.face, found.body),),
-            face=None if found.face is None else _of_face(found.face, score_threshold),
+            face=None if found.face is None else face_extract(found.face, score_threshold),
             body=None if found.body is None else _of_body(found.body),
         )
         for source, image in images
         for found in image.persons
     ]
     return persons + [
-        Person(context, face=_given(given)) if given.kind == "face" else Person(context, body=_given(given))
+        Person(context, face=given_extract(given))
+        if given.kind == "face"
+        else Person(context, body=given_extract(given))
         for given in descriptors
     ]
 
@@ -158,10 +160,10 @@ def merged_person(
         return None
     faces = [sighting.face for sighting in sightings if sighting.face is not None]
     bodies = [sighting.body for sighting in sightings if sighting.body is not None]
-    of_faces = [_of_face(face, score_threshold) for face in faces]
+    of_faces = [face_extract(face, score_threshold) for face in faces]
     of_bodies = [_of_body(body) for body in bodies]
     for given in descriptors:
-        (of_faces if given.kind == "face" else of_bodies).append(_given(given))
+        (of_faces if given.kind == "face" else of_bodies).append(given_extract(given))
     names = ", ".join(image.filename for _, image in images)
     return Person(
         context,
@@ -173,7 +175,8 @@ def merged_person(
     )
 
 
-def _of_face(face: ExaminedFace, score_threshold: float) -> Extract:
+def face_extract(face: ExaminedFace, score_threshold: float) -> Extract:
+    """What was extracted of a face; a descriptor with a score below the threshold is dropped."""
     basic = _known(face.detection.attributes.basic_attributes)
     descriptor = face.descriptor
     if descriptor is None:
@@ -191,7 +194,8 @@ def _of_body(body: ExaminedBody) -> Extract:
     return Extract(PersonDescriptor(descriptor.vector, coded(descriptor)), descriptor.score)
 
 
-def _given(given: SourceDescriptor) -> Extract:
+def given_extract(given: SourceDescriptor) -> Extract:
+    """A descriptor that a client gave, as if it had been extracted."""
     held = given.descriptor
     vector = vector_of(held.coding, held.data)
     assert vector is not None, "the reader refuses descriptors without a direction"

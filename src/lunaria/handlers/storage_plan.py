@@ -95,7 +95,7 @@ def plan_storage(policy: StoragePolicy, person: Person, subject: Subject, origin
     sightings = [_keep(policy, sighting, subject, origins, blobs) for sighting in person.sightings]
     samples = _each_once(seen.face_sample for seen in sightings)
     usable = person.face is not None and not person.face.reasons
-    attribute = _new_attribute(person.face, samples) if person.face is not None and usable else None
+    attribute = attribute_of(person.face, samples) if person.face is not None and usable else None
     keeping, making = policy.attribute_policy, policy.face_policy
     storing, telling = policy.event_policy, policy.notification_policy
     kept_attribute: NewTemporaryAttribute | None = None
@@ -143,7 +143,7 @@ def _keep(
     return KeptSighting(face, body, origin)
 
 
-def _new_attribute(extract: Extract, samples: list[UUID]) -> NewAttribute | None:
+def attribute_of(extract: Extract, samples: list[UUID]) -> NewAttribute | None:
     """What was extracted of a face as attributes hold it; None when nothing was."""
     descriptor, basic = extract.descriptor, extract.basic
     if descriptor is None and basic is None:
