@@ -10,13 +10,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from lunaria.estimation.decisions import Decisions
-from lunaria.estimation.examination import Examiner, Order
+from lunaria.estimation.decisions import Decisions, WantedChecks
+from lunaria.estimation.estimates import FilterReason
+from lunaria.estimation.examination import Examiner, Order, of_one_person
 from lunaria.estimation.filters import WantedStates
 from lunaria.estimation.inputs import InputImage
 from lunaria.http.errors import ApiError, ErrorLinks
 from lunaria.kit.pool import PoolFullError, WorkerPool
 from lunaria.vision.analysis import Analyzer
+from lunaria.vision.checks import Bounds, Threshold
 from lunaria.vision.descriptor_coding import DescriptorCoding
 from lunaria.vision.findings import BodyFinding, FaceFinding, Findings
 from lunaria.vision.images import Decoder
@@ -40,7 +42,11 @@ class Recorder:
         if image.pixels.shape[0] == 9:
             raise RuntimeError("a defect")
         face = FaceFinding(
-            Box(0, 0, image.pixels.shape[1], 1), 1.0, warp=np.zeros((250, 250, 3), np.uint8), deepfake=0.1
+            Box(0, 0, image.pixels.shape[1], 1),
+            1.0,
+            warp=np.zeros((250, 250, 3), np.uint8),
+            deepfake=0.1,
+            measured={"head_yaw": 7.0, "glasses": "sunglasses", "image_width": 200.0},
         )
         bodies = [BodyFinding(Box(0, 0, 2, 2), 1.0), BodyFinding(Box(5, 0, 2, 2), 0.5)]
         return Findings([face], bodies, [(0, 0), (None, 1)])
@@ -120,6 +126,42 @@ async def test_the_body_of_a_filtered_face(world: SimpleNamespace, policy: Multi
         assert (kept, filtered) == ([0, 5], [])
     else:
         assert (kept, filtered) == ([5], [(0, face.reasons)])
+
+
+async def test_a_request_decides_by_its_own_thresholds(world: SimpleNamespace) -> None:
+    (usual,) = await world.examiner.examine([InputImage("a", picture(10))], Order(Plan()))
+    assert usual.faces[0].detection.attributes.deepfake.prediction == "fake"
+    (own,) = await world.examiner.examine([InputImage("a", picture(10))], Order(Plan(), decisions=Decisions(0, 0, 0.1)))
+    assert own.faces[0].detection.attributes.deepfake.prediction == "real"
+
+
+@pytest.mark.parametrize("filtering", [False, True])
+async def test_faces_that_fail_a_check(world: SimpleNamespace, filtering: bool) -> None:
+    """They are filtered where that is wanted, and show which checks failed."""
+    limits = {"head_yaw": Bounds(-5, 5), "image_width": Bounds(180, None)}
+    order = Order(Plan(warp=True), checks=WantedChecks("face_quality", limits, filtering))
+    (image,) = await world.examiner.examine([InputImage("a", picture(10))], order)
+    (face,) = image.filtered_faces if filtering else image.faces
+    assert face.reasons == ([FilterReason("face_quality", 0, 1)] if filtering else [])
+    assert (face.warp is None) is filtering
+    quality = face.detection.face_quality
+    assert quality.status == 0
+    assert [(check.name, check.result) for check in quality.checks] == [("image_width", 1), ("head_yaw", 0)]
+
+
+async def test_faces_that_pass_all_checks_are_not_filtered(world: SimpleNamespace) -> None:
+    limits: dict[str, Threshold] = {"head_yaw": Bounds(-9, 9), "glasses": ("sunglasses",)}
+    order = Order(Plan(), checks=WantedChecks("face_quality", limits, filtering=True))
+    (image,) = await world.examiner.examine([InputImage("a", picture(10))], order)
+    assert [face.detection.face_quality.status for face in image.faces] == [1]
+    assert image.filtered_faces == []
+
+
+def test_images_of_one_person() -> None:
+    refused, best = MultifacePolicy.NOT_ALLOWED, MultifacePolicy.BEST
+    assert of_one_person(MultifacePolicy.ALLOWED, detect_faces=True) is refused
+    assert of_one_person(MultifacePolicy.ALLOWED, detect_faces=False) is MultifacePolicy.ALLOWED
+    assert {of_one_person(policy, detect_faces=True) for policy in (refused, best)} == {refused, best}
 
 
 async def test_persons_keep_face_and_body_together(world: SimpleNamespace) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lunaria.kit.times import format_time, parse_time
+from lunaria.kit.times import format_time, parse_time, resolve_time
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,33 @@ def test_refused(text: str) -> None:
 
 def test_zone_is_utc() -> None:
     assert parse_time("2021-08-11T14:57:18+03:00") == datetime(2021, 8, 11, 11, 57, 18, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("now-0s", "2024-03-31T12:00:00.000000Z"),
+        ("now-90s", "2024-03-31T11:58:30.000000Z"),
+        ("now-5m", "2024-03-31T11:55:00.000000Z"),
+        ("now-36h", "2024-03-30T00:00:00.000000Z"),
+        ("now-3d", "2024-03-28T12:00:00.000000Z"),
+        ("now-2w", "2024-03-17T12:00:00.000000Z"),
+        ("now-1M", "2024-02-29T12:00:00.000000Z"),
+        ("now-3M", "2023-12-31T12:00:00.000000Z"),
+        ("now-13M", "2023-02-28T12:00:00.000000Z"),
+        ("now-1y", "2023-03-31T12:00:00.000000Z"),
+        ("now-2023y", "0001-03-31T12:00:00.000000Z"),
+        ("2021-08-11T14:57:18+03:00", "2021-08-11T11:57:18.000000Z"),
+    ],
+)
+def test_relative_to_a_moment(text: str, expected: str) -> None:
+    """Months and years by the calendar, a day that the month has not by its last."""
+    assert format_time(resolve_time(text, datetime(2024, 3, 31, 12, tzinfo=UTC))) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["now", "now-1", "now-1D", "now+1d", "now-2024y", "now-999999999w", "now-９d", "now-1d "]
+)
+def test_no_moment(text: str) -> None:
+    with pytest.raises(ValueError, match=r"RFC 3339|out of range"):
+        resolve_time(text, datetime(2024, 3, 31, 12, tzinfo=UTC))
