@@ -204,6 +204,8 @@ def _bounds(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
 
 
 def _texts(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
+    if wanted.external_ids is not None and "" not in wanted.external_ids:
+        yield events.c.external_id != ""  # follows from the list, and lets the partial index serve
     if wanted.top_matching_candidates_label is not None:
         yield events.c.top_match_label == wanted.top_matching_candidates_label
     if wanted.tags is not None:

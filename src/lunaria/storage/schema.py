@@ -304,6 +304,53 @@ verifiers = Table(
 )
 
 _BY_MONTH = "RANGE (create_time)"
+_IN_TIME_INDEX = (
+    "account_id", "create_time", "end_time", "gender", "age", "emotion", "mask", "ethnic_group", "liveness", "deepfake",
+    "apparent_gender", "apparent_age", "headwear_state", "backpack_state", "top_match_similarity",
+    "headwear_apparent_color", "sleeve_length", "lower_garment_type", "shoes_apparent_color",
+)  # fmt: skip
+_SEARCHED_VALUES = (
+    "handler_id", "face_id", "external_id", "source", "stream_id", "track_id", "city", "area", "district", "street",
+    "house_number", "top_match_label", "top_match_object_id", "top_match_external_id",
+)  # fmt: skip
+
+
+def _event_indexes() -> list[Index]:
+    """Each kind of filter has one that finds the newest events, also where next to none fulfils it."""
+    return [
+        # Estimates have few values: the newest event with one is near. Where there is none, the index alone is read.
+        Index("events_by_time", *_IN_TIME_INDEX),
+        Index("events_by_id", "account_id", "event_id"),
+        Index(None, "create_time"),
+        *(
+            Index(
+                f"events_by_{name}",
+                name,
+                "account_id",
+                "create_time",
+                postgresql_where=text("external_id <> ''" if name == "external_id" else f"{name} IS NOT NULL"),
+            )
+            for name in _SEARCHED_VALUES
+        ),
+        Index(
+            "events_by_position",
+            "latitude",
+            "longitude",
+            "account_id",
+            "create_time",
+            postgresql_where=text("latitude IS NOT NULL"),
+        ),
+        Index(
+            "events_by_content",
+            "tags",
+            "upper_clothing_colors",
+            "lower_garment_colors",
+            "meta",
+            postgresql_using="gin",
+            postgresql_ops={"meta": "jsonb_path_ops"},
+        ),
+        _substring_index("events"),
+    ]
 
 
 def _event_key() -> list["Column[Any]"]:
@@ -359,8 +406,7 @@ events = Table(
     Column("top_match_similarity", DOUBLE_PRECISION),
     Column("meta", JSONB(none_as_null=True)),
     PrimaryKeyConstraint("event_id", "create_time"),
-    Index(None, "account_id", "create_time"),
-    Index(None, "create_time"),
+    *_event_indexes(),
     postgresql_partition_by=_BY_MONTH,
 )
 """What events are searched and counted by; codes as the API numbers them, null where nothing was estimated."""

@@ -99,8 +99,7 @@ def _create_events() -> None:
         sa.PrimaryKeyConstraint("event_id", "create_time", name="pk_events"),
         postgresql_partition_by=BY_MONTH,
     )
-    op.create_index("ix_events_account_id_create_time", "events", ["account_id", "create_time"])
-    op.create_index("ix_events_create_time", "events", ["create_time"])
+    _create_event_indexes()
     op.create_table(
         "event_details",
         *_event_key(),
@@ -124,6 +123,45 @@ def _create_events() -> None:
         sa.PrimaryKeyConstraint("event_id", "create_time", "kind", "version", name="pk_event_descriptors"),
         postgresql_partition_by=BY_MONTH,
     )
+
+
+def _create_event_indexes() -> None:
+    estimates = ("end_time", "gender", "age", "emotion", "mask", "ethnic_group", "liveness", "deepfake",
+                 "apparent_gender", "apparent_age", "headwear_state", "backpack_state", "top_match_similarity",
+                 "headwear_apparent_color", "sleeve_length", "lower_garment_type", "shoes_apparent_color")  # fmt: skip
+    values = ("face_id", "source", "stream_id", "track_id", "city", "area", "district", "street", "house_number",
+              "top_match_label", "top_match_object_id", "top_match_external_id")  # fmt: skip
+    op.create_index("events_by_time", "events", ["account_id", "create_time", *estimates])
+    op.create_index("events_by_id", "events", ["account_id", "event_id"])
+    op.create_index("ix_events_create_time", "events", ["create_time"])
+    conditions = {name: f"{name} IS NOT NULL" for name in ("handler_id", *values)} | {
+        "external_id": "external_id <> ''"
+    }
+    for name, condition in conditions.items():
+        columns = [name, "account_id", "create_time"]
+        op.create_index(f"events_by_{name}", "events", columns, postgresql_where=sa.text(condition))
+    op.create_index(
+        "events_by_position",
+        "events",
+        ["latitude", "longitude", "account_id", "create_time"],
+        postgresql_where=sa.text("latitude IS NOT NULL"),
+    )
+    op.create_index(
+        "events_by_content",
+        "events",
+        ["tags", "upper_clothing_colors", "lower_garment_colors", "meta"],
+        postgresql_using="gin",
+        postgresql_ops={"meta": "jsonb_path_ops"},
+    )
+    found = op.get_bind().execute(sa.text("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")).first()
+    if found is not None:  # the first schema has made it where it may be made
+        op.create_index(
+            "events_user_data_trgm",
+            "events",
+            ["user_data"],
+            postgresql_using="gin",
+            postgresql_ops={"user_data": "gin_trgm_ops"},
+        )
 
 
 def _create_event_changes() -> None:
