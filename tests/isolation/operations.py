@@ -375,6 +375,49 @@ ENTRIES: dict[tuple[str, str], Entry] = {
         rights={"face": ["view"]},
         reading=True,
     ),
+    # handlers
+    ("POST", "/6/handlers"): Entry(
+        lambda things: Call("POST", "/6/handlers", json={"policies": {}}), own=(201,), rights={"handler": ["creation"]}
+    ),
+    ("GET", "/6/handlers"): Entry(
+        url("GET", "/6/handlers?page_size=1000"),
+        shows=says("marker"),
+        rights={"handler": ["view"]},
+        reading=True,
+        by_account=True,
+    ),
+    ("GET", "/6/handlers/count"): Entry(
+        url("GET", "/6/handlers/count"),
+        shows=counts("handlers_count"),
+        rights={"handler": ["view"]},
+        reading=True,
+        by_account=True,
+    ),
+    ("POST", "/6/handlers/validator"): Entry(
+        lambda things: Call("POST", "/6/handlers/validator", json={"policies": {}}),
+        own=(204,),
+        rights={"handler": ["creation"]},
+        reading=True,
+    ),
+    ("GET", "/6/handlers/{handler_id:uuid}"): Entry(
+        url("GET", "/6/handlers/{handler}"),
+        foreign=34000,
+        shows=says("marker"),
+        rights={"handler": ["view"]},
+        reading=True,
+    ),
+    ("HEAD", "/6/handlers/{handler_id:uuid}"): Entry(
+        url("HEAD", "/6/handlers/{handler}"), foreign=34000, shows=exists, rights={"handler": ["view"]}, reading=True
+    ),
+    ("PUT", "/6/handlers/{handler_id:uuid}"): Entry(
+        lambda things: Call("PUT", f"/6/handlers/{things.handler}", json={"handler_type": 1}),
+        own=(204,),
+        foreign=34000,
+        rights={"handler": ["modification"]},
+    ),
+    ("DELETE", "/6/handlers/{handler_id:uuid}"): Entry(
+        url("DELETE", "/6/handlers/{handler}"), own=(204,), foreign=34000, rights={"handler": ["deletion"]}
+    ),
     # lists
     ("POST", "/6/lists"): Entry(
         lambda things: Call("POST", "/6/lists", json={"user_data": "new"}), own=(201,), rights={"list": ["creation"]}

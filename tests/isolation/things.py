@@ -68,6 +68,7 @@ class Things:
     body_sample: str
     image: str
     object: str
+    handler: str
     token: str
     jwt: str
     seed: int
@@ -106,6 +107,8 @@ async def make_things(client: httpx.AsyncClient, account_id: str) -> Things:
         "lists": [list_id],
     }
     face_id = (await made(Call("POST", "/6/faces", json=face)))["face_id"]
+    static = {"description": marker, "policies": {}}
+    handler = (await made(Call("POST", "/6/handlers", json=static)))["handler_id"]
     token_body = {"expiration_time": None, "permissions": {"face": ["view"]}, "description": marker}
     token = await made(Call("POST", "/6/tokens", json=token_body))
     return Things(
@@ -119,6 +122,7 @@ async def make_things(client: httpx.AsyncClient, account_id: str) -> Things:
         body_sample=body,
         image=image,
         object=stored,
+        handler=handler,
         token=token["token_id"],
         jwt=token["token"],
         seed=seed,
