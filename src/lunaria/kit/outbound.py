@@ -48,6 +48,10 @@ class OutboundError(Exception):
         self.reason = reason
 
 
+class RefusedError(OutboundError):
+    """No request can be made to this URL, now or later: it or the address of its host is not allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboundReply:
     """An answer with its whole body."""
@@ -164,7 +168,7 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
                 raise OutboundError(f"the host '{host}' cannot be resolved") from None
         allowed = [address for address in found if self._rules.allows(host, address)]
         if found and not allowed:
-            raise OutboundError(f"the address of the host '{host}' is not allowed")
+            raise RefusedError(f"the address of the host '{host}' is not allowed")
         return allowed
 
 
@@ -201,29 +205,41 @@ class OutboundClient:
 
     async def fetch(self, url: str, max_bytes: int) -> bytes:
         """GET: the body of a successful answer, at most `max_bytes` long. Raises OutboundError."""
-        reply = await self._send("GET", url, {}, b"", max_bytes)
+        reply = await self._send("GET", url, {}, b"", max_bytes, self._timeout)
         if not 200 <= reply.status < 300:
             raise OutboundError(f"the server answered {reply.status}")
         return reply.body
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str] | None = None, *, max_bytes: int = 65536
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        max_bytes: int = 65536,
+        timeout: float | None = None,  # noqa: ASYNC109 - instead of the client's
     ) -> OutboundReply:
         """POST: the answer, whatever its status. Raises OutboundError when there is none within the bounds.
 
-        `headers` must name the Content-Type. Of redirects only those are followed that keep the method, and credentials
-        among the headers are not carried to another host.
+        `headers` must name the Content-Type; Host and Content-Length among them are not sent. Of redirects only those
+        are followed that keep the method, and credentials among the headers are not carried to another host.
         """
-        return await self._send("POST", url, dict(headers or {}), body, max_bytes)
+        return await self._send("POST", url, dict(headers or {}), body, max_bytes, timeout or self._timeout)
 
     async def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_bytes: int
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        max_bytes: int,
+        timeout: float,  # noqa: ASYNC109 - told in the error
     ) -> OutboundReply:
         target = check_url(url)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(timeout):
                 for _ in range(self._redirects + 1):
-                    reply = await self._exchange(method, target, headers, body, max_bytes)
+                    reply = await self._exchange(method, target, headers, body, max_bytes, timeout)
                     following = reply.status in (_REDIRECTS if method == "GET" else _KEEPING_METHOD)
                     location = reply.headers.get("location")
                     if not following or location is None:
@@ -232,22 +248,26 @@ class OutboundClient:
                     if _origin(previous) != _origin(target):
                         headers = {name: text for name, text in headers.items() if name.lower() == "content-type"}
         except TimeoutError:
-            raise OutboundError(f"no answer within {self._timeout:g} s") from None
+            raise OutboundError(f"no answer within {timeout:g} s") from None
         raise OutboundError(f"more than {self._redirects} redirects")
 
     async def _exchange(
-        self, method: str, target: httpx.URL, headers: Mapping[str, str], body: bytes, max_bytes: int
+        self,
+        method: str,
+        target: httpx.URL,
+        headers: Mapping[str, str],
+        body: bytes,
+        max_bytes: int,
+        timeout: float,  # noqa: ASYNC109 - of each step; `_send` bounds them all
     ) -> OutboundReply:
-        sent = {
+        own = {
             "Host": target.netloc.decode("ascii"),
-            "Accept": "*/*",
             # An answer is never unpacked: what is small on the way cannot grow here.
             "Accept-Encoding": "identity",
-            "User-Agent": "lunaria",
             **({"Content-Length": str(len(body))} if method == "POST" else {}),
-            **headers,
         }
-        limits = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout)
+        sent = _merged(own, {"Accept": "*/*", "User-Agent": "lunaria"}, headers, own)
+        limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
         try:
             async with self._pool.stream(
                 method,
@@ -275,6 +295,12 @@ class OutboundClient:
             raise OutboundError("a header has characters that HTTP cannot carry") from None
 
 
+def _merged(*headers: Mapping[str, str]) -> dict[str, str]:
+    """All headers; the last of those with one name in whatever capitals."""
+    merged = {name.lower(): (name, text) for some in headers for name, text in some.items()}
+    return dict(merged.values())
+
+
 async def _read(response: httpcore.Response, headers: Mapping[str, str], max_bytes: int) -> bytes:
     """The body; the stream is given up as soon as it is known to be too long."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
@@ -295,13 +321,13 @@ async def _read(response: httpcore.Response, headers: Mapping[str, str], max_byt
 
 
 def check_url(url: str) -> httpx.URL:
-    """The URL, if requests to it can be tried at all; its address is checked only then. Raises OutboundError."""
+    """The URL, if requests to it can be tried at all; its address is checked only then. Raises RefusedError."""
     if len(url) > URL_LIMIT:
-        raise OutboundError(f"the URL is longer than {URL_LIMIT} characters")
+        raise RefusedError(f"the URL is longer than {URL_LIMIT} characters")
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError, ValueError):
-        raise OutboundError("the URL is not well-formed") from None
+        raise RefusedError("the URL is not well-formed") from None
     return _supported(parsed)
 
 
@@ -309,18 +335,18 @@ def _joined(base: httpx.URL, location: str) -> httpx.URL:
     try:
         return _supported(base.join(location))
     except (httpx.InvalidURL, UnicodeError, ValueError):
-        raise OutboundError("the server redirected to what is no URL") from None
+        raise RefusedError("the server redirected to what is no URL") from None
 
 
 def _supported(url: httpx.URL) -> httpx.URL:
     if url.scheme not in ("http", "https"):
-        raise OutboundError("only http and https are supported")
+        raise RefusedError("only http and https are supported")
     if not url.host:
-        raise OutboundError("the URL names no host")
+        raise RefusedError("the URL names no host")
     if url.port is not None and not 1 <= url.port <= 65535:
-        raise OutboundError("the URL is not well-formed")
+        raise RefusedError("the URL is not well-formed")
     if url.userinfo:
-        raise OutboundError("credentials in the URL are not supported")
+        raise RefusedError("credentials in the URL are not supported")
     return url
 
 
