@@ -202,6 +202,16 @@ class Handlers(Struct, frozen=True, forbid_unknown_fields=True):
             description="Most candidates that one entry of a match policy may ask for (34005 beyond).",
         ),
     ] = 100
+    saving_queue: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Events that may wait to be written after their requests were answered, as `wait_saving` 0 has it (503 beyond).",
+        ),
+    ] = 1000
+    saving_bytes: Annotated[
+        int, Meta(ge=1024, description="Most bytes of samples and images of the events that wait to be written.")
+    ] = 128 * MEBIBYTE
 
 
 class Attributes(Struct, frozen=True, forbid_unknown_fields=True):

@@ -58,7 +58,7 @@ def meta_missing(path: MetaPath) -> ColumnElement[bool]:
 def meta_condition(
     path: MetaPath, kind: MetaType, operator_name: str, value: MetaValue | Sequence[MetaValue]
 ) -> ColumnElement[bool]:
-    """The condition in SQL. `value` is of the type, or null (eq, neq), or a list of such (in, nin).
+    """The condition in SQL. `value` is of the type, or null (eq, neq), or a list of such (in, nin), not empty.
 
     An event whose field is missing, or of another type, fulfils no condition except those that name null.
     """
@@ -76,12 +76,14 @@ def meta_condition(
 
 
 def _among(path: MetaPath, kind: MetaType, values: Sequence[Any], *, negated: bool) -> ColumnElement[bool]:
+    missing = meta_missing(path)
     known = [_exact(kind, value) for value in values if value is not None]
+    if not known:
+        return not_(missing) if negated else missing
     column_type = Text() if kind == "string" else Numeric()
     same = meta_value(path, kind) == any_(literal(known, ARRAY(column_type)))
     if None not in values:
         return not_(same) if negated else same
-    missing = meta_missing(path)
     return and_(not_(missing), not_(same)) if negated else or_(missing, same)
 
 
