@@ -46,6 +46,11 @@ def decode_body(data: bytes, kind: Any, *, msgpack: bool = False) -> Any:
         raise ApiError(12002, "msgpack" if msgpack else "json", "nested too deeply") from None
 
 
+def encode_msgpack(body: Any) -> bytes:
+    """MessagePack of what JSON would show: times and ids stay text; only bytes gain."""
+    return msgspec.msgpack.encode(msgspec.to_builtins(body, builtin_types=(bytes,)))
+
+
 def convert_body(value: Any, kind: type[T]) -> T:
     """Validate plain data (a JSON part of a multipart body, say) as `kind`. Raises 400/12022."""
     try:

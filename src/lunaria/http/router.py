@@ -17,7 +17,7 @@ from litestar.exceptions import (
 )
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 
-from lunaria.http.bodies import JSON, MSGPACK, decode_body, is_msgpack, media_type
+from lunaria.http.bodies import JSON, MSGPACK, decode_body, encode_msgpack, is_msgpack, media_type
 from lunaria.http.credentials import Auth
 from lunaria.http.edge import Edge, Headers, admit, failure
 from lunaria.http.errors import ApiError
@@ -228,9 +228,7 @@ def _encode(declared: Operation, request: AnyRequest, reply: Reply) -> Response[
     elif reply.body is None:
         data, kind = b"", JSON
     elif declared.msgpack_reply and _prefers_msgpack(request.headers.get("accept")):
-        # times and ids stay text, as in JSON; only bytes gain from MessagePack
-        plain = msgspec.to_builtins(reply.body, builtin_types=(bytes,))
-        data, kind = msgspec.msgpack.encode(plain), MSGPACK
+        data, kind = encode_msgpack(reply.body), MSGPACK
     else:
         data, kind = msgspec.json.encode(reply.body), JSON
     return _response(reply.status, data, kind, dict(reply.headers))
