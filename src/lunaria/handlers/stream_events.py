@@ -52,6 +52,7 @@ class StreamEventsService:
             owner,
             handler_id,
             policies,
+            now,
             _context(given.source_data or SourceData(), "source_data", now),
             self._images(given.sources, now, aggregate=aggregate),
             aggregate=aggregate,

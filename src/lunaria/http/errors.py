@@ -102,6 +102,7 @@ _ENTRIES = (
     ErrorKind(34002, 500, "Internal server error", "The policies of handler '{}' cannot be read: {}"),
     ErrorKind(34004, 404, NOT_FOUND, "Verifier with id '{}' not found"),
     ErrorKind(34005, 400, BAD_INPUT, "Candidates limit exceeded: {} > {}"),
+    ErrorKind(34007, 403, FORBIDDEN, "Handler with id '{}' is not dynamic"),
     ErrorKind(34008, 400, "Multiple bodies found", "Multiple bodies found in image '{}', detect {}"),
     ErrorKind(38001, 502, "Health check error", "{}"),
     ErrorKind(41001, 409, UNIQUE, "Account with login '{}' already exists"),
