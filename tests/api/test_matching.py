@@ -387,15 +387,6 @@ async def test_zero_descriptors_are_refused(account: Account) -> None:
     assert (await refused(account, body))[:2] == (400, 12022)
 
 
-async def test_events_are_refused_openly(account: Account) -> None:
-    for changed in (
-        {"candidates": [{"filters": {"origin": "events", "sources": ["cam"]}}]},
-        {"references": [{"type": "event", "id": str(uuid4())}]},
-        {"references": [{"type": "event_track_id", "id": "t"}]},
-    ):
-        assert (await refused(account, {**GOOD, **changed}))[:2] == (403, 11044)
-
-
 async def test_no_candidates(account: Account) -> None:
     (result,) = await match(account, [given(unit(1))], [])
     assert result["matches"] == []
@@ -403,7 +394,7 @@ async def test_no_candidates(account: Account) -> None:
 
 async def test_expanded_references_are_bounded(new_account: AccountFactory, platform: Platform) -> None:
     account = await new_account()
-    limit = platform.matching.limits.expanded_references
+    limit = platform.matcher.limits.expanded_references
     await add_face(account, unit(1), external_id="crowd")
     stream = code(unit(1)) * (limit + 1)
     body = {**GOOD, "references": [{"type": "xpk_file", "id": "x", "data": text(stream)}]}
