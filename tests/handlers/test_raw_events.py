@@ -334,4 +334,4 @@ def test_what_is_refused(path: str, value: Any) -> None:
     with pytest.raises(ApiError) as refused:
         decode(changed(path, value))
     assert refused.value.code == 12022
-    assert refused.value.detail.startswith(f"Failed to validate input json. Path: '{path.split('.')[0]}")
+    assert path.split(".")[0] in refused.value.detail

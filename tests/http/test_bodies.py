@@ -1,6 +1,6 @@
 """Bodies: what is wrong, and where."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -15,6 +15,10 @@ from lunaria.http.errors import ApiError
 class Inner(Struct, forbid_unknown_fields=True):
     value: Annotated[int, Meta(ge=0)]
     data: bytes = b""
+
+
+class Shares(Struct):
+    shares: dict[Literal["a"], float]
 
 
 class Outer(Struct, forbid_unknown_fields=True):
@@ -49,6 +53,12 @@ def test_broken_json(body: bytes, code: int) -> None:
     with pytest.raises(ApiError) as caught:
         decode_body(body, Outer)
     assert caught.value.code == code
+
+
+def test_the_place_of_a_bad_key() -> None:
+    with pytest.raises(ApiError) as caught:
+        decode_body(b'{"shares": {"b": 1}}', Shares)
+    assert caught.value.detail == "Failed to validate input json. Path: 'shares', message: 'Invalid enum value 'b''"
 
 
 def test_msgpack_takes_bytes() -> None:

@@ -73,4 +73,4 @@ def validation_error(error: Exception, prefix: str = "") -> ApiError:
 
 
 def _dotted(path: str) -> str:
-    return re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.removeprefix("$")).lstrip(".")
+    return re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.removeprefix("key in ").removeprefix("$")).lstrip(".")

@@ -86,11 +86,14 @@ def _months_before(now: datetime, count: int) -> datetime:
 
 
 def settle_times(held: Struct, *names: str) -> None:
-    """Bring the times among a new object's fields to UTC. Raises ValueError as `in_utc` does."""
+    """Bring the times among a new object's fields to UTC. Raises ValueError naming the one that has none there."""
     for name in names:
         value = getattr(held, name)
         if isinstance(value, datetime):
-            force_setattr(held, name, in_utc(value))
+            try:
+                force_setattr(held, name, in_utc(value))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
 
 
 def format_time(moment: datetime) -> str:
