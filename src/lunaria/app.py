@@ -49,6 +49,8 @@ from lunaria.handlers.routes import HandlerRoutes
 from lunaria.handlers.service import HandlersService
 from lunaria.handlers.sources import SourceReader
 from lunaria.handlers.store import HandlersStore
+from lunaria.handlers.verification import VerificationService
+from lunaria.handlers.verification_candidates import CandidateReader
 from lunaria.handlers.verifier_routes import VerifierRoutes
 from lunaria.handlers.verifier_service import VerifiersService
 from lunaria.handlers.verifier_store import VerifiersStore
@@ -176,6 +178,17 @@ class Platform:
         both = DescriptorCoding({**self.coding.dimensions, body.version: body.dimension})
         references = References(matching_store, both, models, self.clock, limits_of_matching.expanded_references)
         self.matcher = Matcher(self.matching, references, self.searching, self.links, limits_of_matching)
+        self.verification = VerificationService(
+            self.catalogue,
+            self.examiner,
+            self.blobs,
+            self.attributes,
+            CandidateReader(self.matching, faces_store, events_store, limits_of_matching.expanded_references),
+            self.matching,
+            self.matcher,
+            self.searching,
+            limits_of_matching.matches,
+        )
         self.background = [
             Periodic("follow changed descriptors", FOLLOW_SECONDS, self.indexes.keep_up),
             Periodic("prune the logs of changes", PRUNE_SECONDS, matching_store.prune),
@@ -212,7 +225,7 @@ class Platform:
             HandlerRoutes(self.handlers),
             EventRoutes(self.events),
             StatisticsRoutes(StatisticsService(self.database, self.settings.events.statistics_values)),
-            VerifierRoutes(self.verifiers),
+            VerifierRoutes(self.verifiers, self.verification, self.sources),
         ]
         routes.append(DocumentRoutes(lambda: declared, version("lunaria")))
         declared = [operation for noun in routes for operation in noun.operations()]

@@ -1,5 +1,9 @@
 """Operations 167-180: verifiers, and verifying with them."""
 
+from lunaria.handlers.source_schemas import SOURCE_ERRORS, VERIFIER_BODY
+from lunaria.handlers.sources import SourceReader
+from lunaria.handlers.verification import VerificationService
+from lunaria.handlers.verification_schemas import RawVerificationResult, VerificationQuery, VerificationResult
 from lunaria.handlers.verifier_schemas import (
     SaveVerifier,
     Verifier,
@@ -13,6 +17,7 @@ from lunaria.handlers.verifier_service import VerifiersService
 from lunaria.http.operation import NO_CONTENT, Call, Content, Reply, Routes, TypedBody, created, operation
 from lunaria.http.principal import Need
 from lunaria.http.query import NoQuery
+from lunaria.matching.schemas import MatchRaw
 
 ALL = "/6/verifiers"
 ONE = ALL + "/{verifier_id:uuid}"
@@ -21,11 +26,15 @@ VIEW = Need("verifier", "view")
 MODIFICATION = Need("verifier", "modification")
 DELETION = Need("verifier", "deletion")
 MISSING = 34004
+CANDIDATE_ERRORS = (11032, 11041, 22004, 22011, 22018, 23002, 31007)
+TURNED_OFF = 11044
 
 
 class VerifierRoutes(Routes):
-    def __init__(self, verifiers: VerifiersService) -> None:
+    def __init__(self, verifiers: VerifiersService, verification: VerificationService, sources: SourceReader) -> None:
         self._verifiers = verifiers
+        self._verification = verification
+        self._sources = sources
 
     @operation(
         "POST",
@@ -119,3 +128,47 @@ class VerifierRoutes(Routes):
         """Delete a verifier."""
         await self._verifiers.delete(call.principal.writes(), call.id("verifier_id"))
         return NO_CONTENT
+
+    @operation(
+        "POST",
+        ONE + "/raw",
+        "verifiers",
+        "raw verification",
+        needs=(VIEW,),
+        body=TypedBody(MatchRaw, msgpack=True),
+        replies={200: Content(RawVerificationResult)},
+        errors=(MISSING,),
+        reading=True,
+        msgpack_reply=True,
+    )
+    async def verify_raw(self, call: Call[NoQuery, MatchRaw]) -> Reply:
+        """Compare given descriptors, each reference with each candidate, in the order given; nothing is stored.
+
+        The status is true where the similarity is greater than the verifier's threshold.
+        """
+        verifier = await self._verifiers.get(call.principal.reads(), call.id("verifier_id"))
+        return Reply(body=await self._verification.verify_raw(verifier.policies, call.body))
+
+    @operation(
+        "POST",
+        ONE + "/verifications",
+        "verifiers",
+        "perform verification",
+        needs=(VIEW,),
+        query=VerificationQuery,
+        body=VERIFIER_BODY,
+        replies={200: Content(VerificationResult)},
+        errors=(MISSING, TURNED_OFF, *SOURCE_ERRORS, *CANDIDATE_ERRORS),
+    )
+    async def verify(self, call: Call[VerificationQuery, bytes]) -> Reply:
+        """Compare pictures, or given descriptors, with faces, events and temporary attributes of the own account.
+
+        Every face of every picture is compared with every candidate. The status is true where the similarity is
+        greater than the verifier's threshold. Filtered faces are told of and not compared; a picture that cannot be
+        used has an error of its own.
+        """
+        scope = call.principal.writes()
+        verifier = await self._verifiers.get(scope, call.id("verifier_id"))
+        sources = await self._sources.read(call, policies=False)
+        owner = call.principal.owner
+        return Reply(body=await self._verification.verify(owner, verifier.policies, sources, call.query))
