@@ -19,6 +19,7 @@ from tests.servers import assert_envelope
 ALL_RIGHTS: dict[str, Any] = {
     **{thing: list(verbs) for thing, verbs in OBJECT_VERBS.items()},
     "resources": [*RESOURCES],
+    "emit_events": {"allowed": 1},
 }
 Key = tuple[str, str]
 
@@ -181,7 +182,7 @@ async def test_token_needs_exactly_its_rights(
         reply = await call.send(client, headers=token)
         assert reply.status_code == 403, (reply.status_code, reply.text[:200])
         if key[0] != "HEAD":
-            assert_envelope(reply, 403, 11059, 11060)
+            assert_envelope(reply, 403, 11059, 11060, 11068)
     assert await snapshot(owner) == before
     assert_allowed(entry, await call.send(client, headers=exact), own_things)
 
@@ -339,11 +340,16 @@ def _single(rights: Rights) -> list[tuple[str, str]]:
 
 def _without(rights: dict[str, Any], right: tuple[str, str]) -> dict[str, Any]:
     thing, verb = right
+    if thing == "emit_events":
+        return {**rights, thing: {verb: 0}}
     return {**rights, thing: [one for one in rights[thing] if one != verb]}
 
 
 def _merged(*rights: Rights) -> dict[str, Any]:
-    merged: dict[str, list[str]] = {}
+    merged: dict[str, Any] = {}
     for thing, verb in (right for group in rights for right in _single(group)):
-        merged.setdefault(thing, []).append(verb)
+        if thing == "emit_events":
+            merged[thing] = {verb: 1}
+        else:
+            merged.setdefault(thing, []).append(verb)
     return merged
