@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from lunaria.accounts.routes import AccountRoutes
@@ -32,12 +33,15 @@ from lunaria.estimation.iso import IsoService
 from lunaria.estimation.liveness import LivenessService
 from lunaria.estimation.routes import EstimationRoutes, ExtractorRoutes
 from lunaria.estimation.sdk import SdkService
+from lunaria.events.callbacks import CallbackLimits, CallbackSender
 from lunaria.events.partitions import Partitions
+from lunaria.events.publishing import EventPublisher, ReaderLimits
 from lunaria.events.routes import EventRoutes
 from lunaria.events.service import EventsService
 from lunaria.events.statistics import StatisticsService
 from lunaria.events.statistics_routes import StatisticsRoutes
 from lunaria.events.store import EventsStore
+from lunaria.events.websocket import WebsocketRoutes
 from lunaria.faces.attributes_store import FaceAttributesStore
 from lunaria.faces.list_routes import ListRoutes
 from lunaria.faces.lists_service import ListsService
@@ -139,8 +143,25 @@ class Platform:
         outbound = settings.outbound
         try:
             self.outbound = OutboundClient(outbound.allow, outbound.timeout, outbound.redirects)
+            posting = OutboundClient(
+                outbound.allow,
+                outbound.timeout,
+                outbound.redirects,
+                connections=settings.callbacks.connections,
+            )
         except ValueError as error:
             raise SettingsError(f"bad setting outbound.allow: {error}") from None
+        self.callbacks = CallbackSender(posting, CallbackLimits(**msgspec.structs.asdict(settings.callbacks)))
+        notifications = settings.notifications
+        self.publisher = EventPublisher(
+            self.database,
+            ReaderLimits(
+                notifications.subscribers,
+                notifications.subscribers_per_account,
+                notifications.queue,
+                notifications.queue_bytes,
+            ),
+        )
         self.inputs = ImageInputs(
             self.blobs, self.outbound, max_images=limits.images_per_request, max_bytes=limits.image_bytes
         )
@@ -193,6 +214,7 @@ class Platform:
             Periodic("follow changed descriptors", FOLLOW_SECONDS, self.indexes.keep_up),
             Periodic("prune the logs of changes", PRUNE_SECONDS, matching_store.prune),
             Periodic("make room for the next month of events", MONTH_SECONDS, self.partitions.make_next),
+            Periodic("remove old broadcasts", PRUNE_SECONDS, self.publisher.prune),
             Periodic("remove expired attributes", settings.attributes.cleaning_period, self.attributes.remove_expired),
         ]
         self.system = SystemService(
@@ -224,12 +246,18 @@ class Platform:
             MatchingRoutes(self.matcher),
             HandlerRoutes(self.handlers),
             EventRoutes(self.events),
+            WebsocketRoutes(self.publisher),
             StatisticsRoutes(StatisticsService(self.database, self.settings.events.statistics_values)),
             VerifierRoutes(self.verifiers, self.verification, self.sources),
         ]
         routes.append(DocumentRoutes(lambda: declared, version("lunaria")))
         declared = [operation for noun in routes for operation in noun.operations()]
         return declared
+
+    @property
+    def websockets(self) -> frozenset[str]:
+        """Paths at which a connection becomes a websocket."""
+        return frozenset(declared.path for declared in self.operations() if declared.websocket)
 
     def application(self) -> Application:
         settings = self.settings
@@ -241,6 +269,7 @@ class Platform:
             settings.server.processing_timeout,
             BodyBudget(settings.server.body_budget),
             None if settings.exposed else frozenset(name.lower() for name in settings.server.hosts),
+            settings.notifications.recheck,
         )
         return RequestContext(build_application(self.operations(), edge))
 
@@ -249,6 +278,7 @@ class Platform:
         await self._ensure_admin()
         await self.partitions.make_next()
         await self.indexes.faces.catch_up()
+        self.publisher.start()
         for work in self.background:
             work.start()
         self._tell_licences()
@@ -273,6 +303,8 @@ class Platform:
             await self._loading
         for pool in (self.hashing, self.vision, self.searching):
             pool.close()
+        await self.callbacks.stop()
+        await self.publisher.stop()
         await self.outbound.close()
         await self.database.close()
 

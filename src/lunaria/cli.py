@@ -21,11 +21,12 @@ from lunaria import settings as settings_module
 from lunaria.accounts.schemas import CreateAccount, PatchAccount
 from lunaria.accounts.service import AccountsService
 from lunaria.accounts.store import AccountsStore
-from lunaria.app import configured_blob_store, running
+from lunaria.app import Platform, configured_blob_store, running
 from lunaria.http.bodies import convert_body
 from lunaria.http.errors import ApiError
 from lunaria.http.principal import AccountType
 from lunaria.http.protocol import bounded_protocol
+from lunaria.http.websocket_protocol import PING_SECONDS, websocket_protocol
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import SystemClock
 from lunaria.logs import configure_logs
@@ -119,19 +120,29 @@ def _end(number: int, frame: FrameType | None) -> None:
 async def _serve(settings: Settings, url: str) -> None:
     listener = _listen(settings)
     async with running(settings, url) as platform:
-        config = uvicorn.Config(
+        address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
+        log.warning("listening", address=address, mode="exposed" if settings.exposed else "local")
+        await http_server(platform).serve(sockets=[listener])
+
+
+def http_server(platform: Platform) -> uvicorn.Server:
+    """What speaks HTTP for a started platform."""
+    settings = platform.settings.server
+    return uvicorn.Server(
+        uvicorn.Config(
             platform.application(),
             log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",
-            http=bounded_protocol(platform.links, settings.server.body_timeout),
-            timeout_keep_alive=settings.server.keep_alive,
+            http=bounded_protocol(platform.links, settings.body_timeout, platform.websockets),
+            ws=websocket_protocol(platform.links),
+            ws_ping_interval=PING_SECONDS,
+            ws_ping_timeout=PING_SECONDS,
+            timeout_keep_alive=settings.keep_alive,
             timeout_graceful_shutdown=10,
         )
-        address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
-        log.warning("listening", address=address, mode="exposed" if settings.exposed else "local")
-        await uvicorn.Server(config).serve(sockets=[listener])
+    )
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -230,6 +230,46 @@ class Events(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 500_000
 
 
+class Notifications(Struct, frozen=True, forbid_unknown_fields=True):
+    subscribers: Annotated[int, Meta(ge=1, description="Most open websockets of one server process (503 beyond).")] = (
+        1000
+    )
+    subscribers_per_account: Annotated[
+        int, Meta(ge=1, description="Most open websockets of one account in one server process (503 beyond).")
+    ] = 100
+    queue: Annotated[
+        int, Meta(ge=1, description="Events that may wait for one subscriber; who falls behind is closed (code 1013).")
+    ] = 1000
+    queue_bytes: Annotated[
+        int, Meta(ge=1024, description="Bytes of events that may wait for one subscriber, likewise.")
+    ] = 16 * MEBIBYTE
+    recheck: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Seconds between checks whether the credentials of an open websocket still admit; it is closed (code 1008) when they do not.",
+        ),
+    ] = 60.0
+
+
+class Callbacks(Struct, frozen=True, forbid_unknown_fields=True):
+    queue: Annotated[
+        int, Meta(ge=1, description="Callbacks that may wait, of all receivers; further ones are dropped.")
+    ] = 10_000
+    queue_bytes: Annotated[int, Meta(ge=1024, description="Bytes of callbacks that may wait, likewise.")] = (
+        128 * MEBIBYTE
+    )
+    receiver_queue: Annotated[
+        int,
+        Meta(ge=1, description="Callbacks that may wait for one receiver, a host to which one account posts."),
+    ] = 1000
+    connections: Annotated[int, Meta(ge=1, description="Most callbacks on their way at one time.")] = 128
+    attempts: Annotated[int, Meta(ge=1, le=20, description="Attempts to deliver a callback before it is given up.")] = 3
+    pause: Annotated[
+        float, Meta(gt=0, description="Seconds before the second attempt; they double with every further one.")
+    ] = 1.0
+
+
 class Outbound(Struct, frozen=True, forbid_unknown_fields=True):
     allow: Annotated[
         list[str],
@@ -272,6 +312,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     handlers: Handlers = field(default_factory=Handlers)
     attributes: Attributes = field(default_factory=Attributes)
     events: Events = field(default_factory=Events)
+    notifications: Notifications = field(default_factory=Notifications)
+    callbacks: Callbacks = field(default_factory=Callbacks)
     outbound: Outbound = field(default_factory=Outbound)
     log: Log = field(default_factory=Log)
     documentation: Documentation = field(default_factory=Documentation)

@@ -79,10 +79,11 @@ class _Delivery:
 
 @dataclass(slots=True)
 class _Lane:
-    """What waits for one receiver, and how many send it."""
+    """What waits for one receiver, and how many send it; those that are `busy` have taken theirs."""
 
     waiting: deque[_Delivery] = field(default_factory=deque)
     senders: int = 0
+    busy: int = 0
     failing: bool = False
 
 
@@ -166,7 +167,7 @@ class CallbackSender:
 
     def _employ(self, account_id: UUID, receiver: str, lane: _Lane) -> None:
         """As many senders as what waits needs and the receiver bears."""
-        while lane.senders < min(1 if lane.failing else SENDERS, lane.senders + len(lane.waiting)):
+        while lane.senders < min(1 if lane.failing else SENDERS, lane.busy + len(lane.waiting)):
             lane.senders += 1
             task = asyncio.create_task(self._send_on(account_id, receiver, lane), name=f"callbacks to {receiver}")
             self._tasks.add(task)
@@ -179,10 +180,12 @@ class CallbackSender:
                 delivery = lane.waiting.popleft()
                 self._waiting -= 1
                 self._waiting_bytes -= len(delivery.body)
+                lane.busy += 1
                 self._under_way += 1
                 try:
                     await self._deliver(account, lane, delivery)
                 finally:
+                    lane.busy -= 1
                     self._under_way -= 1
                 self._employ(account_id, receiver, lane)
         finally:

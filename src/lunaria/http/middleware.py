@@ -19,7 +19,10 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 REQUESTS = Counter("lunaria_requests_total", "Requests answered", ["method", "status"])
 DURATION = Histogram("lunaria_request_seconds", "Time to answer a request", ["method"])
 
+WEBSOCKET = "WEBSOCKET"
+"""What stands for the method of a websocket in the log and in the metrics."""
 _HEADER = HEADER.lower().encode()
+_BEGINNINGS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
 class RequestContext:
@@ -29,9 +32,10 @@ class RequestContext:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._application(scope, receive, send)
             return
+        method = scope.get("method", WEBSOCKET)
         given = next((value for name, value in scope["headers"] if name == _HEADER), None)
         identifier = request_id(given.decode("latin-1") if given is not None else None)
         status = 0
@@ -39,10 +43,10 @@ class RequestContext:
 
         async def send_with_id(message: Any) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] in _BEGINNINGS:
+                status = message.get("status", 101)
                 headers = message.get("headers", ())
-                if scope["method"] == "HEAD":  # the length is that of the body that GET would send, or is left out
+                if method == "HEAD":  # the length is that of the body that GET would send, or is left out
                     headers = [header for header in headers if header != (b"content-length", b"0")]
                 message["headers"] = [*headers, (HEADER.encode(), identifier.encode())]
             await send(message)
@@ -54,11 +58,12 @@ class RequestContext:
             finally:
                 current_request_id.reset(token)
                 seconds = time.perf_counter() - started
-                REQUESTS.labels(scope["method"], status).inc()
-                DURATION.labels(scope["method"]).observe(seconds)
+                REQUESTS.labels(method, status).inc()
+                if status != 101:  # how long a websocket stays open is no time that an answer takes
+                    DURATION.labels(method).observe(seconds)
                 log.info(
                     "request",
-                    method=scope["method"],
+                    method=method,
                     path=scope["path"],
                     status=status,
                     milliseconds=round(seconds * 1000, 2),

@@ -5,6 +5,7 @@ takes, and answers malformed requests in plain text.
 """
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -18,8 +19,13 @@ HEAD_LIMIT = 64 * 1024
 """Most bytes of a head; what one read from the socket brings comes on top."""
 
 
-def bounded_protocol(links: ErrorLinks, head_timeout: float) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol with bounds; a head must have arrived after `head_timeout` seconds."""
+def bounded_protocol(
+    links: ErrorLinks, head_timeout: float, websockets: Collection[str] = ()
+) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol with bounds; a head must have arrived after `head_timeout` seconds.
+
+    Only at the paths `websockets` a connection becomes a websocket; elsewhere the wish for it is ignored.
+    """
 
     class BoundedProtocol(HttpToolsProtocol):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -57,6 +63,14 @@ def bounded_protocol(links: ErrorLinks, head_timeout: float) -> type[HttpToolsPr
         def on_message_complete(self) -> None:
             self._pending = 0
             super().on_message_complete()
+
+        def _should_upgrade(self) -> bool:
+            path = self.url.partition(b"?")[0].decode("ascii").rstrip("/")
+            wanted = self.scope["method"] == "GET" and self.scope["http_version"] == "1.1" and path in websockets
+            return wanted and super()._should_upgrade()
+
+        def _unsupported_upgrade_warning(self) -> None:
+            """A client that asks for what is not offered is no matter for the log."""
 
         def send_400_response(self, msg: str) -> None:
             self._refuse(ApiError(12046, "its first line or one of its headers is malformed"))
