@@ -13,7 +13,7 @@ JSON = "application/json"
 MSGPACK = "application/msgpack"
 _MSGPACK_NAMES = (MSGPACK, "application/x-msgpack")
 
-_PATH = re.compile(r" - at `(.*)`$")
+_PATH = re.compile(r" - at `(?:key` in `)?(.*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`$", flags=re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`$", flags=re.DOTALL)
 
@@ -73,4 +73,4 @@ def validation_error(error: Exception, prefix: str = "") -> ApiError:
 
 
 def _dotted(path: str) -> str:
-    return re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.removeprefix("key in ").removeprefix("$")).lstrip(".")
+    return re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.removeprefix("$")).lstrip(".")
