@@ -51,6 +51,7 @@ class GenerationRoutes(Routes):
             principal.owner,
             handler_id,
             self._handlers.policies_of(handler, sources.policies),
+            now,
             event_context(query, call.headers, now, sources.meta),
             sources.images,
             sources.descriptors,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import UNSET
@@ -20,7 +21,6 @@ from lunaria.handlers.recorder import PreparedEvent, Recorder
 from lunaria.handlers.sources import SourceDescriptor, SourceImage
 from lunaria.handlers.storage_plan import Origins, plan_storage
 from lunaria.http.errors import ApiError
-from lunaria.kit.times import Clock
 from lunaria.matching.service import MatchingService
 from lunaria.storage.scope import Scope
 from lunaria.vision.plan import ImageType
@@ -32,12 +32,13 @@ Images = Sequence[tuple[SourceImage, ExaminedImage]]
 class Generation:
     """What is to become events. `policies` are those that `HandlersService.policies_of` gives.
 
-    `context`: of images that have none of their own, of descriptors, and of the one event with `aggregate`.
+    `now`: when the request came. `context`: of images that have none of their own, of descriptors, and of the one event with `aggregate`.
     """
 
     owner: UUID
     handler_id: UUID
     policies: Policies
+    now: datetime
     context: EventContext
     images: Sequence[SourceImage] = ()
     descriptors: Sequence[SourceDescriptor] = ()
@@ -54,13 +55,11 @@ class EventPipeline:
         matching: MatchingService,
         lists: ListsStore,
         recorder: Recorder,
-        clock: Clock,
     ) -> None:
         self._examiner = examiner
         self._matching = matching
         self._lists = lists
         self._recorder = recorder
-        self._clock = clock
 
     async def generate(self, wanted: Generation, request_id: str) -> GenerationResult:
         """Make the events and record them, all or none.
@@ -68,11 +67,11 @@ class EventPipeline:
         Raises 400/11038, 400/34008 and 400/11034 for images that cannot be told as one person, 404/22003 for a list
         that faces are to be put into and that there is not, 503/11.
         """
-        policies, now = wanted.policies, self._clock.now()
+        policies = wanted.policies
         images = await self._examine(wanted)
         persons = _persons(wanted, images)
         subjects = [person.subject for person in persons]
-        found = await match_persons(self._matching, wanted.owner, policies.match_policy, persons, subjects, now)
+        found = await match_persons(self._matching, wanted.owner, policies.match_policy, persons, subjects, wanted.now)
         origins = Origins(policies.storage_policy.image_origin_policy)
         prepared: list[PreparedEvent] = []
         for person, subject, matches in zip(persons, subjects, found, strict=True):
@@ -85,7 +84,7 @@ class EventPipeline:
                     plan_storage(policies.storage_policy, person, matched, origins),
                     shown_matches(policies.match_policy, matches),
                     _tags(policies, person, matched),
-                    now,
+                    wanted.now,
                 )
             )
         await self._refuse_unknown_lists(wanted.owner, prepared)

@@ -1,0 +1,113 @@
+"""POST /6/handlers/{handler_id}/events: all or nothing, at once or in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from lunaria.app import Platform
+from tests.api.conftest import Account, AccountFactory
+from tests.api.handlers import count_rows, generate, new_handler
+from tests.estimation.pictures import JPEG, beside, checked, encode, read, refused
+from tests.vision.conftest import photos  # noqa: F401
+
+TABLES = ("blobs", "attributes", "faces", "events", "event_details", "event_descriptors")
+EVERYTHING = {
+    "face_policy": {"store_face": 1},
+    "attribute_policy": {"store_attribute": 1},
+    "image_origin_policy": {"store_image": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def pair(photos: Path) -> bytes:  # noqa: F811
+    return encode(beside(read(photos / "obama.jpg"), read(photos / "biden.jpg")))
+
+
+async def test_a_missing_list_is_refused_before_anything_is_stored(
+    platform: Platform, new_account: AccountFactory, stranger: Account, pair: bytes
+) -> None:
+    """Somebody else's list, and one that never was; in the background, too."""
+    account = await new_account()
+    foreign = checked(await stranger.client.post("/6/lists", json={}), 201)["list_id"]
+    blobs = set(_files(platform))
+    for list_id in (foreign, str(uuid4())):
+        for wait in (0, 1):
+            storage = {
+                **EVERYTHING,
+                "face_policy": {"store_face": 1, "link_to_lists_policy": [{"list_id": list_id}]},
+                "event_policy": {"wait_saving": wait},
+            }
+            handler = await new_handler(account, storage_policy=storage)
+            reply = await account.client.post(f"/6/handlers/{handler}/events", content=pair, headers=JPEG)
+            assert list_id in refused(reply, 404, 22003)
+    assert set((await count_rows(platform, account, *TABLES)).values()) == {0}
+    assert set(_files(platform)) == blobs
+
+
+async def test_an_event_is_stored_as_a_whole_or_not_at_all(
+    platform: Platform, new_account: AccountFactory, pair: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last statement of the transaction fails: nothing of the others is there."""
+    from lunaria.handlers import recorder
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    account = await new_account()
+    handler = await new_handler(account, storage_policy=EVERYTHING)
+    monkeypatch.setattr(recorder, "add_events", broken)
+    reply = await account.client.post(f"/6/handlers/{handler}/events", content=pair, headers=JPEG)
+    refused(reply, 500, 1)
+    assert set((await count_rows(platform, account, *TABLES)).values()) == {0}
+
+
+async def test_what_is_not_to_be_stored_is_not(platform: Platform, new_account: AccountFactory, pair: bytes) -> None:
+    """Filters choose for every part by itself."""
+    account = await new_account()
+    nobody = {"filters": {"gender": 0, "age__lt": 1}}
+    storage = {
+        "face_sample_policy": nobody,
+        "image_origin_policy": {"store_image": 1, **nobody},
+        "attribute_policy": {"store_attribute": 1, **nobody},
+        "face_policy": {"store_face": 1, **nobody},
+        "event_policy": nobody,
+        "notification_policy": nobody,
+    }
+    handler = await new_handler(account, extract_policy={"extract_basic_attributes": 1}, storage_policy=storage)
+    events = (await generate(account, handler, pair))["events"]
+    assert len(events) == 2
+    for event in events:
+        assert (event["url"], event["face"], event["face_attributes"]["attribute_id"]) == (None, None, None)
+        assert event["detections"][0]["image_origin"] is None
+        assert event["detections"][0]["samples"]["face"]["url"] is None
+    assert set((await count_rows(platform, account, *TABLES)).values()) == {0}
+
+
+async def test_saving_in_the_background(platform: Platform, new_account: AccountFactory, pair: bytes) -> None:
+    """What was answered is found a moment later."""
+    account = await new_account()
+    storage = {**EVERYTHING, "event_policy": {"wait_saving": 0}}
+    handler = await new_handler(account, storage_policy=storage)
+    events = (await generate(account, handler, pair))["events"]
+    for event in events:
+        for url in (event["url"], event["face"]["url"], event["face_attributes"]["url"]):
+            await _comes(account, url)
+        await _comes(account, event["detections"][0]["samples"]["face"]["url"])
+        await _comes(account, event["detections"][0]["image_origin"])
+
+
+async def _comes(account: Account, url: str) -> None:
+    for _ in range(100):
+        reply = await account.client.get(url)
+        if reply.status_code == 200:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{url} did not come: {reply.text}")
+
+
+def _files(platform: Platform) -> list[Path]:
+    return [path for path in Path(platform.settings.blobs_url).rglob("*") if path.is_file()]
