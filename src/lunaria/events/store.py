@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, insert, select
+from sqlalchemy import ColumnElement, Select, Table, delete, false, insert, select
 
 from lunaria.events.columns import descriptors_of, details_of, row_of
 from lunaria.events.event import NewEvent
@@ -14,7 +14,7 @@ from lunaria.events.partitions import Partitions
 from lunaria.events.stored import COLUMNS, DETAILS, EVENT_TARGETS
 from lunaria.storage.arrays import among
 from lunaria.storage.database import Database
-from lunaria.storage.schema import event_descriptors, event_details, events
+from lunaria.storage.schema import PARTITIONED_TABLES, event_descriptors, event_details, events
 from lunaria.storage.scope import Scope, ScopedConnection
 
 Row = Mapping[str, Any]
@@ -71,6 +71,30 @@ class EventsStore:
             statement = connection.scoped(select(events.c.event_id), events).where(*event_conditions(wanted))
             return list((await connection.execute(statement)).scalars())
 
+    async def delete_some(self, scope: Scope, wanted: EventFilter, limit: int) -> int:
+        """Delete the oldest events that fulfil the filter, at most `limit`; how many went. Call it until none does.
+
+        Whole months go at less cost with `Partitions.drop_month`.
+        """
+        async with self._database.scoped_transaction(scope) as connection:
+            oldest = connection.scoped(select(events.c.event_id, events.c.create_time), events)
+            oldest = oldest.where(*event_conditions(wanted)).order_by(events.c.create_time).limit(limit)
+            keys: list[Row] = [*(await connection.execute(oldest.with_for_update())).mappings()]
+            for table in PARTITIONED_TABLES:
+                await connection.execute(connection.scoped(delete(table), table).where(*_among(table, keys)))
+        return len(keys)
+
+
+def _among(table: Table, rows: Sequence[Row]) -> list[ColumnElement[bool]]:
+    """Whether rows of a table are of these events. Their times tell which partitions need to be looked at."""
+    times = [row["create_time"] for row in rows]
+    if not times:
+        return [false()]
+    return [
+        among(table.c.event_id, [row["event_id"] for row in rows]),
+        table.c.create_time.between(min(times), max(times)),
+    ]
+
 
 def _columns(targets: Collection[str] | None) -> list[ColumnElement[Any]]:
     """The columns of `events` that the targets need, and the key."""
@@ -87,11 +111,9 @@ async def _read(connection: ScopedConnection, statement: Select[Any], targets: C
     shown = [event_details.c[name] for name in DETAILS if targets is None or name in targets]
     if not (rows and shown):
         return rows
-    times = [row["create_time"] for row in rows]
-    found = connection.scoped(select(event_details.c.event_id, *shown), event_details).where(
-        among(event_details.c.event_id, [row["event_id"] for row in rows]),
-        event_details.c.create_time.between(min(times), max(times)),  # so that only their partitions are looked at
+    wanted = connection.scoped(select(event_details.c.event_id, *shown), event_details).where(
+        *_among(event_details, rows)
     )
-    details = {row["event_id"]: row for row in (await connection.execute(found)).mappings()}
+    details = {row["event_id"]: row for row in (await connection.execute(wanted)).mappings()}
     # An event without details was deleted between the two statements.
     return [{**row, **details[row["event_id"]]} for row in rows if row["event_id"] in details]
