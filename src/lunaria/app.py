@@ -49,6 +49,9 @@ from lunaria.faces.lists_store import ListsStore
 from lunaria.faces.routes import FaceRoutes
 from lunaria.faces.service import FacesService
 from lunaria.faces.store import FacesStore
+from lunaria.handlers.generation_routes import GenerationRoutes
+from lunaria.handlers.pipeline import EventPipeline
+from lunaria.handlers.recorder import Recorder
 from lunaria.handlers.routes import HandlerRoutes
 from lunaria.handlers.service import HandlersService
 from lunaria.handlers.sources import SourceReader
@@ -138,7 +141,8 @@ class Platform:
         self.attributes = AttributesService(AttributesStore(self.database), versions, self.clock)
         faces_store = FacesStore(self.database)
         self.faces = FacesService(faces_store, FaceAttributesStore(self.database), versions, self.clock)
-        self.lists = ListsService(ListsStore(self.database), self.clock)
+        lists_store = ListsStore(self.database)
+        self.lists = ListsService(lists_store, self.clock)
         self.verifiers = VerifiersService(VerifiersStore(self.database), self.clock)
         outbound = settings.outbound
         try:
@@ -193,6 +197,17 @@ class Platform:
         self.matching = MatchingService(
             self.indexes, matching_store, faces_store, events_store, models, self.searching, self.clock
         )
+        self.recorder = Recorder(
+            self.database,
+            self.blobs,
+            events_store,
+            self.publisher,
+            self.callbacks,
+            self.clock,
+            queue=settings.handlers.saving_queue,
+            queue_bytes=settings.handlers.saving_bytes,
+        )
+        self.pipeline = EventPipeline(self.examiner, self.matching, lists_store, self.recorder)
         limits_of_matching = Limits(
             settings.matching.expanded_references, settings.matching.raw_pairs, settings.matching.matches
         )
@@ -245,6 +260,7 @@ class Platform:
             ListRoutes(self.lists),
             MatchingRoutes(self.matcher),
             HandlerRoutes(self.handlers),
+            GenerationRoutes(self.handlers, self.sources, self.pipeline, self.clock),
             EventRoutes(self.events),
             WebsocketRoutes(self.publisher),
             StatisticsRoutes(StatisticsService(self.database, self.settings.events.statistics_values)),
@@ -279,6 +295,7 @@ class Platform:
         await self.partitions.make_next()
         await self.indexes.faces.catch_up()
         self.publisher.start()
+        self.recorder.start()
         for work in self.background:
             work.start()
         self._tell_licences()
@@ -301,6 +318,7 @@ class Platform:
             await work.stop()
         if self._loading is not None:
             await self._loading
+        await self.recorder.stop()
         for pool in (self.hashing, self.vision, self.searching):
             pool.close()
         await self.callbacks.stop()
