@@ -100,7 +100,7 @@ async def test_life_of_a_handler(account: Account) -> None:
 
 
 async def test_what_is_shown_can_be_put_back(account: Account) -> None:
-    policies = {
+    policies: dict[str, Any] = {
         "detect_policy": {
             "multiface_policy": 2,
             "estimate_liveness": {"estimate": 1, "liveness_threshold": 0.6},
@@ -300,12 +300,13 @@ async def test_what_is_turned_off_is_refused_early(platform: Platform, tmp_path:
 
 async def test_listing(fresh: Account) -> None:
     assert await found(fresh) == []
-    for name, body in (
-        ("Entrance A", {"policies": {}}),
-        ("dynamic 100%", {"handler_type": 1}),
-        ("entrance b", {"policies": {"detect_policy": {"detect_body": 1}}}),
-    ):
-        await new_handler(fresh, {"description": name, **body})
+    bodies: dict[str, dict[str, Any]] = {
+        "Entrance A": {"policies": {}},
+        "dynamic 100%": {"handler_type": 1},
+        "entrance b": {"policies": {"detect_policy": {"detect_body": 1}}},
+    }
+    for name, kind in bodies.items():
+        await new_handler(fresh, {"description": name, **kind})
     assert await found(fresh) == ["entrance b", "dynamic 100%", "Entrance A"]
     assert await found(fresh, description="ENTRANCE") == ["entrance b", "Entrance A"]
     assert await found(fresh, description="%") == ["dynamic 100%"]
