@@ -351,7 +351,7 @@ async def test_a_stranger_reaches_no_handler(account: Account, stranger: Account
 
 async def test_rights_of_tokens(account: Account, client: httpx.AsyncClient) -> None:
     url = f"/6/handlers/{await new_handler(account)}"
-    body = {"policies": {}}
+    body: dict[str, Any] = {"policies": {}}
     requests = {
         "creation": [("POST", "/6/handlers", 201), ("POST", "/6/handlers/validator", 204)],
         "view": [("GET", url, 200), ("HEAD", url, 200), ("GET", "/6/handlers", 200), ("GET", "/6/handlers/count", 200)],
