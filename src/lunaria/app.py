@@ -51,11 +51,15 @@ from lunaria.faces.service import FacesService
 from lunaria.faces.store import FacesStore
 from lunaria.handlers.generation_routes import GenerationRoutes
 from lunaria.handlers.pipeline import EventPipeline
+from lunaria.handlers.raw_event_routes import RawEventRoutes
+from lunaria.handlers.raw_events import RawEventsService
 from lunaria.handlers.recorder import Recorder
 from lunaria.handlers.routes import HandlerRoutes
 from lunaria.handlers.service import HandlersService
 from lunaria.handlers.sources import SourceReader
 from lunaria.handlers.store import HandlersStore
+from lunaria.handlers.stream_event_routes import StreamEventRoutes
+from lunaria.handlers.stream_events import StreamEventsService
 from lunaria.handlers.verification import VerificationService
 from lunaria.handlers.verification_candidates import CandidateReader
 from lunaria.handlers.verifier_routes import VerifierRoutes
@@ -208,6 +212,8 @@ class Platform:
             queue_bytes=settings.handlers.saving_bytes,
         )
         self.pipeline = EventPipeline(self.examiner, self.matching, lists_store, self.recorder)
+        self.raw_events = RawEventsService(self.handlers, self.recorder, given_versions, self.clock)
+        self.stream_events = StreamEventsService(self.handlers, self.inputs, self.pipeline, self.clock)
         limits_of_matching = Limits(
             settings.matching.expanded_references, settings.matching.raw_pairs, settings.matching.matches
         )
@@ -261,6 +267,8 @@ class Platform:
             MatchingRoutes(self.matcher),
             HandlerRoutes(self.handlers),
             GenerationRoutes(self.handlers, self.sources, self.pipeline, self.clock),
+            StreamEventRoutes(self.stream_events),
+            RawEventRoutes(self.raw_events),
             EventRoutes(self.events),
             WebsocketRoutes(self.publisher),
             StatisticsRoutes(StatisticsService(self.database, self.settings.events.statistics_values)),
