@@ -3,14 +3,16 @@
 Written from the specification, not from the code: a new operation that is missing here fails the tests.
 """
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from uuid import uuid4
 
 import httpx
+import msgspec
 
-from tests.isolation.things import BODY_WARP, FACE_WARP, JPEG, PHOTO, Call, Things, descriptor
+from tests.isolation.things import BODY_WARP, FACE_WARP, JPEG, PHOTO, Call, Things, body_descriptor, descriptor
 
 Rights = dict[str, list[str]]
 Aim = Callable[[Things], Call]
@@ -94,11 +96,21 @@ def matching(things: Things) -> Call:
     reference = {"type": "sdk_descriptor", "id": "query", "data": descriptor(things.seed)}
     faces = {"filters": {"origin": "faces"}, "limit": 100}
     attributes = {"filters": {"origin": "attributes", "attribute_ids": [things.attribute]}, "limit": 100}
+    events = {"filters": {"origin": "events"}, "limit": 100}
     by_face = {"type": "face", "id": things.face}
     by_attribute = {"type": "attribute", "id": things.attribute}
     by_external = {"type": "face_external_id", "id": things.external_id}
-    references = [reference, by_face, by_attribute, by_external]
-    return Call("POST", "/6/matcher/faces", json={"references": references, "candidates": [faces, attributes]})
+    by_event = {"type": "event", "id": things.event}
+    references = [reference, by_face, by_attribute, by_external, by_event]
+    return Call("POST", "/6/matcher/faces", json={"references": references, "candidates": [faces, attributes, events]})
+
+
+def body_matching(things: Things) -> Call:
+    """Everybody who is dressed like the one whom only these things have seen."""
+    reference = {"type": "sdk_descriptor", "id": "query", "data": body_descriptor(things.seed)}
+    by_event = {"type": "event", "id": things.body_event}
+    events = {"filters": {"origin": "events"}, "limit": 100}
+    return Call("POST", "/6/matcher/bodies", json={"references": [reference, by_event], "candidates": [events]})
 
 
 def matched(reply: httpx.Response, things: Things) -> bool:
@@ -108,14 +120,45 @@ def matched(reply: httpx.Response, things: Things) -> bool:
             return True
         for matches in result.get("matches", ()):
             for match in matches["result"]:
-                if things.face in str(match) or things.attribute in str(match):
+                if any(
+                    thing in str(match) for thing in (things.face, things.attribute, things.event, things.body_event)
+                ):
                     return True
     return False
+
+
+def event_statistics(things: Things) -> Call:
+    """Every event that is seen, by its id."""
+    targets = [{"column": "event_id", "aggregator": "group_by"}, {"column": "event_id", "aggregator": "count"}]
+    return Call("POST", "/6/events/stats", json={"targets": targets})
 
 
 def raw_matching(things: Things) -> Call:
     given = {"type": "sdk_descriptor", "id": "a", "data": descriptor(1)}
     return Call("POST", "/6/matcher/raw", json={"references": [given], "candidates": [given]})
+
+
+def stream_generation(things: Things) -> Call:
+    source = {"source_data": {}, "body": PHOTO, "body_meta": {"mimetype": JPEG}, "filename": "a.jpg"}
+    body = msgspec.msgpack.encode({"aggregate_attributes": 0, "sources": [source]})
+    headers = {"Content-Type": "application/msgpack"}
+    return Call("POST", f"/6/handlers/{things.handler}/stream_events", content=body, headers=headers)
+
+
+def verification(things: Things) -> Call:
+    """Compares a descriptor with everything that can be a candidate."""
+    candidates = f"face_ids={things.face}&event_ids={things.event}&attribute_ids={things.attribute}"
+    return Call(
+        "POST",
+        f"/6/verifiers/{things.verifier}/verifications?{candidates}",
+        content=base64.b64decode(descriptor(1)),
+        headers={"Content-Type": "application/x-sdk-descriptor"},
+    )
+
+
+def raw_verification(things: Things) -> Call:
+    given = {"type": "sdk_descriptor", "id": "a", "data": descriptor(1)}
+    return Call("POST", f"/6/verifiers/{things.verifier}/raw", json={"references": [given], "candidates": [given]})
 
 
 def new_login(things: Things) -> Call:
@@ -418,6 +461,17 @@ ENTRIES: dict[tuple[str, str], Entry] = {
     ("DELETE", "/6/handlers/{handler_id:uuid}"): Entry(
         url("DELETE", "/6/handlers/{handler}"), own=(204,), foreign=34000, rights={"handler": ["deletion"]}
     ),
+    ("POST", "/6/handlers/{handler_id:uuid}/events"): Entry(
+        lambda things: Call(
+            "POST", f"/6/handlers/{things.handler}/events?image_type=1", json={"samples": [things.face_sample]}
+        ),
+        own=(201,),
+        foreign=34000,
+        shows=lambda reply, things: reply.json()["events"] != [],
+        rights={"emit_events": ["allowed"]},
+        inner_rights={"face_sample": ["view"]},
+        private=True,
+    ),
     # lists
     ("POST", "/6/lists"): Entry(
         lambda things: Call("POST", "/6/lists", json={"user_data": "new"}), own=(201,), rights={"list": ["creation"]}
@@ -468,13 +522,88 @@ ENTRIES: dict[tuple[str, str], Entry] = {
         foreign=22003,
         rights={"list": ["modification"]},
     ),
+    # events
+    ("POST", "/6/handlers/{handler_id:uuid}/stream_events"): Entry(
+        stream_generation, own=(201,), foreign=34000, rights={"emit_events": ["allowed"]}
+    ),
+    ("POST", "/6/handlers/{handler_id:uuid}/events/raw"): Entry(
+        lambda things: Call("POST", f"/6/handlers/{things.dynamic_handler}/events/raw", json={"source": "elsewhere"}),
+        own=(201,),
+        foreign=34000,
+        rights={"event": ["creation"]},
+    ),
+    ("GET", "/6/events"): Entry(
+        url("GET", "/6/events?page_size=1000"),
+        shows=says("event"),
+        rights={"event": ["view"]},
+        reading=True,
+        by_account=True,
+    ),
+    ("GET", "/6/events/{event_id:uuid}"): Entry(
+        url("GET", "/6/events/{event}"), foreign=23001, shows=says("marker"), rights={"event": ["view"]}, reading=True
+    ),
+    ("HEAD", "/6/events/{event_id:uuid}"): Entry(
+        url("HEAD", "/6/events/{event}"), foreign=23001, shows=exists, rights={"event": ["view"]}, reading=True
+    ),
+    ("POST", "/6/events/stats"): Entry(event_statistics, shows=says("event"), rights={"event": ["view"]}, reading=True),
+    # whoever is let in and asks for no upgrade is told to
+    ("GET", "/6/ws"): Entry(url("GET", "/6/ws"), own=(400,), rights={"event": ["view"]}, reading=True),
+    # verifiers
+    ("POST", "/6/verifiers"): Entry(
+        lambda things: Call("POST", "/6/verifiers", json={}), own=(201,), rights={"verifier": ["creation"]}
+    ),
+    ("GET", "/6/verifiers"): Entry(
+        url("GET", "/6/verifiers?page_size=1000"),
+        shows=says("verifier"),
+        rights={"verifier": ["view"]},
+        reading=True,
+        by_account=True,
+    ),
+    ("GET", "/6/verifiers/count"): Entry(
+        url("GET", "/6/verifiers/count"),
+        shows=counts("verifiers_count"),
+        rights={"verifier": ["view"]},
+        reading=True,
+        by_account=True,
+    ),
+    ("GET", "/6/verifiers/{verifier_id:uuid}"): Entry(
+        url("GET", "/6/verifiers/{verifier}"),
+        foreign=34004,
+        shows=says("marker"),
+        rights={"verifier": ["view"]},
+        reading=True,
+    ),
+    ("HEAD", "/6/verifiers/{verifier_id:uuid}"): Entry(
+        url("HEAD", "/6/verifiers/{verifier}"),
+        foreign=34004,
+        shows=exists,
+        rights={"verifier": ["view"]},
+        reading=True,
+    ),
+    ("PUT", "/6/verifiers/{verifier_id:uuid}"): Entry(
+        lambda things: Call("PUT", f"/6/verifiers/{things.verifier}", json={}),
+        foreign=34004,
+        rights={"verifier": ["modification"]},
+    ),
+    ("DELETE", "/6/verifiers/{verifier_id:uuid}"): Entry(
+        url("DELETE", "/6/verifiers/{verifier}"), own=(204,), foreign=34004, rights={"verifier": ["deletion"]}
+    ),
+    ("POST", "/6/verifiers/{verifier_id:uuid}/raw"): Entry(
+        raw_verification, foreign=34004, rights={"verifier": ["view"]}, reading=True
+    ),
+    ("POST", "/6/verifiers/{verifier_id:uuid}/verifications"): Entry(
+        verification, foreign=34004, shows=says("marker"), rights={"verifier": ["view"]}, private=True
+    ),
     # matching
     ("POST", "/6/matcher/faces"): Entry(
         matching,
         shows=matched,
-        rights={"face": ["matching"], "attribute": ["matching"]},
+        rights={"face": ["matching"], "attribute": ["matching"], "event": ["matching"]},
         reading=True,
         by_account=True,
+    ),
+    ("POST", "/6/matcher/bodies"): Entry(
+        body_matching, shows=matched, rights={"event": ["matching"]}, reading=True, by_account=True
     ),
     ("POST", "/6/matcher/raw"): Entry(raw_matching, reading=True),
 }
