@@ -166,7 +166,7 @@ async def test_boxes_replace_the_detection(account: Account, pictures: dict[str,
 
 
 async def test_stored_samples_keep_their_ids(
-    platform: Platform, new_account: AccountFactory, pictures: dict[str, bytes]
+    platform: Platform, new_account: AccountFactory, stranger: Account, pictures: dict[str, bytes]
 ) -> None:
     account = await new_account()
     handler = await new_handler(
@@ -177,6 +177,9 @@ async def test_stored_samples_keep_their_ids(
     before = (await count_rows(platform, account, "blobs"))["blobs"]
     for image_type, kind in ((1, "face"), (2, "body")):
         sample_id = samples[kind]["sample_id"]
+        foreign = await new_handler(stranger)
+        answer = await generate_from(stranger, foreign, {"samples": [sample_id]}, f"image_type={image_type}")
+        assert (answer["events"], answer["images"][0]["error"]["error_code"]) == ([], 13003)
         answer = await generate_from(
             account, handler, {"samples": [sample_id, str(uuid4())]}, f"image_type={image_type}"
         )
