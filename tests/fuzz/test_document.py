@@ -105,6 +105,7 @@ class Things:
                 "face_id": _made(client.post("/6/faces", json=face))["face_id"],
                 "image_id": _made(client.post("/6/images", content=photo, headers=image))["image_id"],
                 "object_id": _made(client.post("/6/objects", json={}))["object_id"],
+                "handler_id": _made(client.post("/6/handlers", json={"policies": {}}))["handler_id"],
                 "token_id": _made(client.post("/6/tokens", json={"expiration_time": None, "permissions": {}}))[
                     "token_id"
                 ],
