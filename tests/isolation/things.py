@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 PACK_VERSION, PACK_DIMENSION = 1001, 128
+BODY_VERSION, BODY_DIMENSION = 2001, 256
 JPEG = "image/jpeg"
 
 
@@ -28,12 +29,17 @@ BODY_WARP = picture(128, 256)
 PHOTO = picture(320, 240)
 
 
-def descriptor(seed: int) -> str:
+def descriptor(seed: int, version: int = PACK_VERSION, dimension: int = PACK_DIMENSION) -> str:
     """A descriptor of the installed pack as clients send it: base64 of header and bytes."""
-    vector = np.random.default_rng(seed).standard_normal(PACK_DIMENSION)
+    vector = np.random.default_rng(seed).standard_normal(dimension)
     vector /= np.linalg.norm(vector)
     data = np.clip(np.rint(128 + 128 * vector), 0, 255).astype(np.uint8).tobytes()
-    return base64.b64encode(b"dp\0\0" + struct.pack("<I", PACK_VERSION) + data).decode()
+    return base64.b64encode(b"dp\0\0" + struct.pack("<I", version) + data).decode()
+
+
+def body_descriptor(seed: int) -> str:
+    """As `descriptor`, of a body."""
+    return descriptor(seed, BODY_VERSION, BODY_DIMENSION)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,10 @@ class Things:
     image: str
     object: str
     handler: str
+    dynamic_handler: str
+    verifier: str
+    event: str
+    body_event: str
     token: str
     jwt: str
     seed: int
@@ -109,6 +119,15 @@ async def make_things(client: httpx.AsyncClient, account_id: str) -> Things:
     face_id = (await made(Call("POST", "/6/faces", json=face)))["face_id"]
     static = {"description": marker, "policies": {}}
     handler = (await made(Call("POST", "/6/handlers", json=static)))["handler_id"]
+    dynamic = {"description": marker, "handler_type": 1}
+    dynamic_handler = (await made(Call("POST", "/6/handlers", json=dynamic)))["handler_id"]
+    verifier = (await made(Call("POST", "/6/verifiers", json={"description": marker})))["verifier_id"]
+    seen = [
+        {"type": "sdk_descriptor", "id": "face", "data": descriptor(seed)},
+        {"type": "sdk_descriptor", "id": "body", "data": body_descriptor(seed)},
+    ]
+    generation = f"/6/handlers/{handler}/events?user_data={marker}&external_id={external_id}"
+    events = (await made(Call("POST", generation, json={"raw_descriptors": seen})))["events"]
     token_body = {"expiration_time": None, "permissions": {"face": ["view"]}, "description": marker}
     token = await made(Call("POST", "/6/tokens", json=token_body))
     return Things(
@@ -123,6 +142,10 @@ async def make_things(client: httpx.AsyncClient, account_id: str) -> Things:
         image=image,
         object=stored,
         handler=handler,
+        dynamic_handler=dynamic_handler,
+        verifier=verifier,
+        event=events[0]["event_id"],
+        body_event=events[1]["event_id"],
         token=token["token_id"],
         jwt=token["token"],
         seed=seed,
