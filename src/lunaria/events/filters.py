@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Text, and_, cast, or_
+from sqlalchemy import ARRAY, Column, ColumnElement, Text, and_, literal, or_
 
 from lunaria.events.meta_parameters import MetaFilter
 from lunaria.storage.arrays import among
@@ -180,7 +180,7 @@ def any_of(column: Column[Any], values: Iterable[Any]) -> ColumnElement[bool]:
     """Whether an array has one of the values; None among them: no array."""
     known = list(values)
     given = [value for value in known if value is not None]
-    found: ColumnElement[bool] = column.overlap(cast(given, ARRAY(Text)))
+    found = column.bool_op("&&")(_texts_array(given))
     if None not in known:
         return found
     return or_(column.is_(None), found) if given else column.is_(None)
@@ -192,6 +192,10 @@ def inside(box: GeoBox) -> ColumnElement[bool]:
         events.c.latitude.between(box.latitude - box.latitude_delta, box.latitude + box.latitude_delta),
         events.c.longitude.between(box.longitude - box.longitude_delta, box.longitude + box.longitude_delta),
     )
+
+
+def _texts_array(values: Iterable[str]) -> ColumnElement[Any]:
+    return literal(list(values), ARRAY(Text))
 
 
 def _bounds(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
@@ -209,7 +213,7 @@ def _texts(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
     if wanted.top_matching_candidates_label is not None:
         yield events.c.top_match_label == wanted.top_matching_candidates_label
     if wanted.tags is not None:
-        yield events.c.tags.contains(cast(list(wanted.tags), ARRAY(Text)))
+        yield events.c.tags.bool_op("@>")(_texts_array(wanted.tags))
     if wanted.user_data is not None:
         yield events.c.user_data.icontains(wanted.user_data, autoescape=True)
 
