@@ -26,9 +26,13 @@ class CheckPolicy(Struct, frozen=True, forbid_unknown_fields=True):
     estimate: Annotated[Flag, Meta(description="Whether the check is made.")] = 1
 
     check: ClassVar[Check]
+    standard: ClassVar[Any]
+    """The default threshold as policies state it."""
 
     def __post_init__(self) -> None:
-        force_setattr(self, "threshold", _policy_threshold(self.limit))
+        # Policies are read with every request, and most of their 44 checks are as they are by default.
+        if getattr(self, "threshold") != self.standard:  # noqa: B009 - only the subclasses have it
+            force_setattr(self, "threshold", _policy_threshold(self.limit))
 
     @property
     def limit(self) -> Threshold:
@@ -71,7 +75,7 @@ def _check_policy(check: Check) -> Any:
         f"{name}Check",
         [("threshold", _threshold_type(check), default)],
         bases=(CheckPolicy,),
-        namespace={"check": check, "__doc__": f"The check {check.name}."},
+        namespace={"check": check, "standard": default, "__doc__": f"The check {check.name}."},
         frozen=True,
         forbid_unknown_fields=True,
     )
