@@ -44,8 +44,8 @@ class Found(NamedTuple):
 class VersionIndex:
     """The objects that have a descriptor of one version: which stands in which row of the gallery, in which row sets.
 
-    Changed on the event loop only. A freed row is given to another object only after every search that could still
-    name it has ended, so a row of an answer always means the object that was compared.
+    Once searches can see it, it is changed on the event loop only. A freed row is given to another object only after
+    every search that could still name it has ended, so a row of an answer always means the object that was compared.
     """
 
     gallery: Gallery
@@ -210,10 +210,7 @@ class MatchingIndex:
 
     async def _refresh(self, keys: list[UUID]) -> None:
         """Bring these objects to their present state, whatever happened to them."""
-        present: dict[int, list[IndexedDescriptor]] = {}
-        async for batch in self._source.descriptors(keys):
-            for one in batch:
-                present.setdefault(one.version, []).append(one)
+        present = _by_version([one async for batch in self._source.descriptors(keys) for one in batch])
         self._loaded = False  # a failure on the way leaves row sets and galleries apart: then all is read anew
         for number in {*self._versions, *present}:
             described = present.get(number, [])
@@ -229,12 +226,7 @@ class MatchingIndex:
         fresh: dict[int, VersionIndex] = {}
         begin = await self._source.position()
         async for batch in self._source.descriptors():
-            by_version: dict[int, list[IndexedDescriptor]] = {}
-            for one in batch:
-                by_version.setdefault(one.version, []).append(one)
-            for number, described in by_version.items():
-                version = _version_for(fresh, number, described, self._threads)
-                await asyncio.to_thread(version.gallery.put, *version.put(described))
+            await asyncio.to_thread(_fill, fresh, batch, self._threads)
         self._versions = fresh
         self._position, self._seen, self._loaded = begin.position, begin.seen, True
         size = round(self.nbytes / 2**20)
@@ -261,6 +253,20 @@ def _version_for(
     if number not in versions:
         versions[number] = VersionIndex(Gallery(len(described[0].vector), threads=threads))
     return versions[number]
+
+
+def _fill(versions: dict[int, VersionIndex], batch: Sequence[IndexedDescriptor], threads: int) -> None:
+    """Put descriptors into an index that nobody else sees yet: on a thread, as the server may be busy meanwhile."""
+    for number, described in _by_version(batch).items():
+        version = _version_for(versions, number, described, threads)
+        version.gallery.put(*version.put(described))
+
+
+def _by_version(batch: Iterable[IndexedDescriptor]) -> dict[int, list[IndexedDescriptor]]:
+    found: dict[int, list[IndexedDescriptor]] = {}
+    for one in batch:
+        found.setdefault(one.version, []).append(one)
+    return found
 
 
 def _apply(gallery: Gallery, gone: Rows, placed: tuple[Rows, NDArray[np.float16]] | None) -> None:

@@ -1,6 +1,7 @@
 """What the matching indexes follow: descriptors of faces, of events' faces and of events' bodies, over all accounts."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -69,9 +70,9 @@ class _Logged:
     async def _read(self, statement: Any) -> AsyncIterator[list[IndexedDescriptor]]:
         """The rows of a statement: key, account, version, coding, data, lists."""
         async with self._database.connect() as connection, connection.stream(statement) as rows:
-            dimensions: dict[int, int] = {}
+            reader = _Reader()
             async for part in rows.partitions(BATCH):
-                yield [found for row in part if (found := _indexed(row, dimensions)) is not None]
+                yield await asyncio.to_thread(reader.read, part)
 
 
 class FaceDescriptors(_Logged):
@@ -129,12 +130,26 @@ def vector_of(coding: int, data: bytes) -> NDArray[np.float32] | None:
     return vector if coding == CODING_FLOAT16 else vector / np.float32(length)
 
 
-def _indexed(row: Any, dimensions: dict[int, int]) -> IndexedDescriptor | None:
-    """The row's descriptor; None, with a line in the log, for one that cannot be compared with its version."""
-    key, account_id, version, coding, data, *lists = row
-    vector = vector_of(coding, data)
-    if vector is None or len(vector) != dimensions.setdefault(version, len(vector)):
-        log.error("stored descriptor left out of matching", object=str(key), version=version, bytes=len(data))
-        return None
-    linked = tuple(lists[0] or ()) if lists else ()
-    return IndexedDescriptor(key, account_id, version, vector.astype(np.float16), linked)
+class _Reader:
+    """Makes descriptors of rows. Equal accounts and sets of lists are one object: they are kept a million times."""
+
+    def __init__(self) -> None:
+        self._dimensions: dict[int, int] = {}
+        self._accounts: dict[UUID, UUID] = {}
+        self._lists: dict[tuple[UUID, ...], tuple[UUID, ...]] = {}
+
+    def read(self, rows: Iterable[Any]) -> list[IndexedDescriptor]:
+        """The descriptors of these rows. On a thread: when an index is loaded, the server may be busy meanwhile."""
+        return [found for row in rows if (found := self._descriptor(row)) is not None]
+
+    def _descriptor(self, row: Any) -> IndexedDescriptor | None:
+        """The row's descriptor; None, with a line in the log, for one that cannot be compared with its version."""
+        key, account_id, version, coding, data, *lists = row
+        vector = vector_of(coding, data)
+        if vector is None or len(vector) != self._dimensions.setdefault(version, len(vector)):
+            log.error("stored descriptor left out of matching", object=str(key), version=version, bytes=len(data))
+            return None
+        owner = self._accounts.setdefault(account_id, account_id)
+        linked = tuple(lists[0] or ()) if lists else ()
+        linked = self._lists.setdefault(linked, linked)
+        return IndexedDescriptor(key, owner, version, vector.astype(np.float16), linked)
