@@ -54,11 +54,20 @@ def websocket_protocol(links: ErrorLinks) -> type[WebSocketsSansIOProtocol]:
             self.conn = Handshake(max_size=MESSAGE_LIMIT, logger=logging.getLogger("uvicorn.error"))
             self.close_timeout = CLOSING_SECONDS
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if not self.handshake_initiated:  # the whole head comes at once, so it cannot be read
+                refusal = self.conn.reject(400, f"its handshake cannot be read: {self.conn.handshake_exc}")
+                self.transport.write(refusal.serialize())
+                self.transport.close()
+
         async def send(self, message: Any) -> None:
             if message["type"] == "websocket.close":
                 self.writable.set()  # who does not read is told that it ends, not waited for
                 self._end_within(CLOSING_SECONDS)
             await super().send(message)
+            if message["type"] == "websocket.http.response.body":
+                self.handshake_complete = True  # as complete as it gets; else uvicorn logs an error
 
         def shutdown(self) -> None:
             self._end_within(SHUTDOWN_SECONDS)
@@ -81,13 +90,8 @@ def websocket_protocol(links: ErrorLinks) -> type[WebSocketsSansIOProtocol]:
             super().handle_close(event)
 
         def handle_parser_exception(self) -> None:
-            if self.handshake_initiated:
-                self._end_within(CLOSING_SECONDS)
-                super().handle_parser_exception()
-                return
-            refusal = self.conn.reject(400, f"the handshake cannot be read: {self.conn.parser_exc}")
-            self.transport.write(refusal.serialize())
-            self.transport.close()
+            self._end_within(CLOSING_SECONDS)
+            super().handle_parser_exception()
 
         def _end_within(self, seconds: float) -> None:
             """Drop the connection when it is still there by then, whatever is left to be written."""
