@@ -589,7 +589,7 @@ ENTRIES: dict[tuple[str, str], Entry] = {
         url("DELETE", "/6/verifiers/{verifier}"), own=(204,), foreign=34004, rights={"verifier": ["deletion"]}
     ),
     ("POST", "/6/verifiers/{verifier_id:uuid}/raw"): Entry(
-        raw_verification, foreign=34004, rights={"verifier": ["view"]}, reading=True
+        raw_verification, foreign=34004, shows=exists, rights={"verifier": ["view"]}, reading=True
     ),
     ("POST", "/6/verifiers/{verifier_id:uuid}/verifications"): Entry(
         verification, foreign=34004, shows=says("marker"), rights={"verifier": ["view"]}, private=True
