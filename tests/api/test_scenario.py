@@ -136,11 +136,11 @@ class Door:
     def visit(self, number: int, photo: str) -> dict[str, Any]:
         when = NOON + timedelta(minutes=40 * number)
         kind = "image/png" if photo.endswith("png") else "image/jpeg"
-        form = {
+        form: dict[str, tuple[str, bytes, str]] = {
             "image": (photo, (PHOTOS / photo).read_bytes(), kind),
             "meta": (
                 "meta.json",
-                json.dumps({"visit": {"number": number, "gate": "north" if number % 2 else "south"}}),
+                json.dumps({"visit": {"number": number, "gate": "north" if number % 2 else "south"}}).encode(),
                 "application/json",
             ),
         }
@@ -204,9 +204,9 @@ def best_label(event: dict[str, Any]) -> str | None:
     return found[0]["label"] if found else None
 
 
-def search(door: Door, **filters: object) -> list[str]:
+def search(door: Door, **filters: str | float) -> list[str]:
     """Ids of the stored events with these filters, the oldest first."""
-    window = {"create_time__gte": NOON.isoformat(), "order": "asc", "page_size": 100}
+    window: dict[str, str | float] = {"create_time__gte": NOON.isoformat(), "order": "asc", "page_size": 100}
     reply = door.client.get("/6/events", params={**window, **filters})
     assert reply.status_code == 200, reply.text
     return ids(reply.json()["events"])

@@ -37,7 +37,7 @@ PASSING = [
     "sources=cam1,gate",
     f"stream_ids={STREAM}",
     "matching_candidates_labels=vip",
-    "matching_candidates_labels=unknown,empty",
+    "matching_candidates_labels=unknown,vip",
     "object_similarity__gte=0.97",
     "object_similarity__lt=0.98",
     "object_similarity__gte=0.5&object_similarity__lt=0.98",
@@ -78,6 +78,7 @@ FAILING = [
     "sources=GATE",
     f"stream_ids={OTHER}",
     "matching_candidates_labels=VIP",
+    "matching_candidates_labels=empty",
     "object_similarity__gte=0.971",
     "object_similarity__lt=0.97",
     "age__gte=28",
@@ -149,9 +150,9 @@ def test_best_candidate_of_all_labels_counts() -> None:
     assert not subscription("object_similarity__lt=0.8").passes(facts)
 
 
-def test_event_without_candidates_has_no_similarity() -> None:
+def test_event_without_candidates_has_neither_label_nor_similarity() -> None:
     facts = facts_of(plain_event(uuid4(), matches=[{"label": "vip", "candidates": []}]))
-    assert subscription("matching_candidates_labels=vip").passes(facts)
+    assert not subscription("matching_candidates_labels=vip").passes(facts)
     assert not subscription("object_similarity__lt=2").passes(facts)
 
 

@@ -37,7 +37,10 @@ class SubscriptionQuery(Query, frozen=True, kw_only=True):
     sources: Listed[Text] | None = None
     stream_ids: Listed[UUID] | None = None
     matching_candidates_labels: (
-        Annotated[list[Text], Meta(min_length=1, max_length=LIMIT, description="Events with a candidate under one of these labels.")]
+        Annotated[
+            list[Text],
+            Meta(min_length=1, max_length=LIMIT, description="Events with a candidate under one of these labels."),
+        ]
         | None
     ) = None
     object_similarity__gte: Annotated[float, Meta(description="Of the best candidate of all labels.")] | None = None
