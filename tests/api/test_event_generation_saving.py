@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from lunaria.app import Platform
+from lunaria.events.callbacks_schemas import HttpCallback
+from lunaria.events.event import NewEvent
+from lunaria.handlers import recorder
 from tests.api.conftest import Account, AccountFactory
 from tests.api.handlers import count_rows, generate, new_handler
 from tests.estimation.pictures import JPEG, beside, checked, encode, read, refused
@@ -52,7 +56,6 @@ async def test_an_event_is_stored_as_a_whole_or_not_at_all(
     platform: Platform, new_account: AccountFactory, pair: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last statement of the transaction fails: nothing of the others is there."""
-    from lunaria.handlers import recorder
 
     async def broken(*_: object) -> None:
         raise RuntimeError("the disk is full")
@@ -111,3 +114,43 @@ async def _comes(account: Account, url: str) -> None:
 
 def _files(platform: Platform) -> list[Path]:
     return [path for path in Path(platform.settings.blobs_url).rglob("*") if path.is_file()]
+
+
+async def test_who_is_told(
+    platform: Platform, new_account: AccountFactory, pair: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Filters choose the events for subscribers and for each callback, whether the event is stored or not."""
+    told: list[NewEvent] = []
+    called: list[tuple[str, UUID]] = []
+
+    async def publish(events: Sequence[NewEvent], request_id: str) -> None:
+        told.extend(events)
+
+    def send(calls: Sequence[tuple[HttpCallback, NewEvent]], request_id: str) -> None:
+        called.extend((callback.url, new.event.event_id) for callback, new in calls)
+
+    monkeypatch.setattr(platform.publisher, "publish", publish)
+    monkeypatch.setattr(platform.callbacks, "send", send)
+    account = await new_account()
+    everybody, women = {"filters": {}}, {"filters": {"gender": 0}}
+    storage = {
+        "event_policy": {"store_event": 0},
+        "callbacks": [
+            {"url": "https://example.com/all", **everybody},
+            {"url": "https://example.com/women", **women},
+            {"url": "https://example.com/off", "enable": 0},
+        ],
+    }
+    basic = {"extract_basic_attributes": 1}
+    handler = await new_handler(account, extract_policy=basic, storage_policy=storage)
+    events = (await generate(account, handler, pair))["events"]
+    ids = [UUID(event["event_id"]) for event in events]
+    assert [new.event.event_id for new in told] == ids
+    assert {(new.account_id, str(new.handler_id)) for new in told} == {(account.id, handler)}
+    assert called == [("https://example.com/all", event_id) for event_id in ids]
+    told.clear()
+    for policy in ({"send_notification": 0}, women):
+        silent = {"event_policy": {"store_event": 0}, "notification_policy": policy}
+        handler = await new_handler(account, extract_policy=basic, storage_policy=silent)
+        assert len((await generate(account, handler, pair))["events"]) == 2
+    assert told == []
