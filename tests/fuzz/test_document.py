@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import schemathesis
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from schemathesis import Case, GenerationMode
+from schemathesis import Case, GenerationMode, SerializationContext
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -44,7 +45,10 @@ REPRODUCIBLE = settings(
     suppress_health_check=list(HealthCheck),
 )
 DESCRIPTOR = descriptor(1)
-ESTIMATING = {"POST /6/sdk", "POST /6/iso", "POST /6/detector", "POST /6/liveness"}
+ESTIMATING = {
+    *("POST /6/sdk", "POST /6/iso", "POST /6/detector", "POST /6/liveness"),
+    "POST /6/handlers/{handler_id}/events",
+}
 """Operations whose good requests get a picture for the bytes that were made up."""
 WARPS = {"1": FACE_WARP, "2": BODY_WARP}
 """What is sent in place of a photograph, by the query parameter that says so."""
@@ -61,6 +65,25 @@ HARD_TO_SERVE = {
 of the existing things."""
 LAST = ("DELETE",)
 """Methods that take away what the others need."""
+
+
+@schemathesis.serializer("application/msgpack")
+def packed(context: SerializationContext, value: Any) -> bytes:
+    """MessagePack, with a picture for the bytes of a body that were made up."""
+    return msgspec.msgpack.encode(_packable(value))
+
+
+def _packable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            str(key): FACE_WARP if key == "body" and isinstance(item, str) else _packable(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_packable(item) for item in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return 2**64 - 1  # MessagePack has no greater one
+    return str(value) if isinstance(value, str) else value
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +118,11 @@ class Things:
                 "external_id": "fuzz",
             }
             warp = _made(client.post("/6/samples/bodies", content=BODY_WARP, headers=image))
-            self.body_sample = warp["sample_id"]
+            dynamic = _made(client.post("/6/handlers", json={"handler_type": 1}))
+            self.of_paths = {
+                ("/bodies/", "sample_id"): warp["sample_id"],
+                ("/events/raw", "handler_id"): dynamic["handler_id"],
+            }
             self.by_name = {
                 "page": "index.html",
                 "account_id": self.account_id,
@@ -111,6 +138,13 @@ class Things:
                 ],
             }
         self._ids = sorted(value for name, value in self.by_name.items() if name != "page")
+
+    def in_path(self, path: str, name: str, value: Any) -> Any:
+        """What stands in a path for a parameter: an existing object of the kind that the path is about."""
+        for (part, parameter), known in self.of_paths.items():
+            if part in path and parameter == name:
+                return known
+        return self.by_name.get(name, value)
 
     def put_into(self, value: Any) -> Any:
         """The value with half of its UUIDs replaced by existing ones, of the right kind where the key tells it.
@@ -205,8 +239,7 @@ def _answer(case: Case, mode: GenerationMode, server: Server, things: Things) ->
     case.headers.pop("Authorization", None)
     if mode is GenerationMode.POSITIVE:
         case.path_parameters = {
-            name: things.body_sample if "/bodies/" in case.path else things.by_name.get(name, value)
-            for name, value in (case.path_parameters or {}).items()
+            name: things.in_path(case.path, name, value) for name, value in (case.path_parameters or {}).items()
         }
         if case.operation.label in ESTIMATING and str(case.media_type).startswith("image/"):
             _put_picture(case)
