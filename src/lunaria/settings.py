@@ -162,7 +162,7 @@ class Vision(Struct, frozen=True, forbid_unknown_fields=True):
     pixel_budget: Annotated[
         int, Meta(ge=4096, description="Most pixels being decoded at one time, over all requests.")
     ] = 40_000_000
-    images_per_request: Annotated[int, Meta(ge=1, description="Most images in one request.")] = 20
+    images_per_request: Annotated[int, Meta(ge=1, description="Most images in one request, and most descriptors.")] = 20
 
 
 class Estimation(Struct, frozen=True, forbid_unknown_fields=True):
