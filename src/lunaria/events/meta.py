@@ -1,5 +1,6 @@
 """The user's own fields of an event: what they may hold so that they can be kept, searched and counted."""
 
+import asyncio
 import math
 import re
 from collections.abc import Mapping
@@ -24,9 +25,15 @@ META_SCHEMA: Mapping[str, Any] = {
 _KEY = re.compile(META_KEY)
 _SMALLEST = -(2**63)
 _LARGEST = 2**63 - 1
+_CONTAINERS = (dict, list)
 _TOO_LARGE = f"larger than {META_LIMIT} bytes"
 _Place = tuple[Any, str | int]
 """Where a value is: the place that it is in (None: nowhere), and its name there; written out only for an error."""
+
+
+async def require_meta(meta: Mapping[str, Any], path: str = "meta") -> None:
+    """`check_meta` beside the event loop: a large meta takes a while."""
+    await asyncio.to_thread(check_meta, meta, path)
 
 
 def check_meta(meta: Mapping[str, Any], path: str = "meta") -> None:
@@ -36,20 +43,22 @@ def check_meta(meta: Mapping[str, Any], path: str = "meta") -> None:
     least = 0  # bytes that what was seen takes at least, so that nothing far beyond the limit is walked through
     while waiting:
         value, place, depth = waiting.pop()
-        if not isinstance(value, dict | list):
-            problem = _problem(value)
-            if problem:
-                raise _refused(place, problem)
-            continue
         if depth > META_DEPTH:
             raise _refused(place, f"nested more than {META_DEPTH} deep")
         least += 2 * len(value)
         if least > META_LIMIT:
             raise _refused(root, _TOO_LARGE)
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(value, dict) and not (isinstance(key, str) and _KEY.match(key)):
-                raise _refused(place, f"{repr(key)[:80]} is no name of latin letters, digits and single underscores")
-            waiting.append((item, (place, key), depth + 1))
+        named = isinstance(value, dict)
+        if named:
+            for key in value:
+                if not (isinstance(key, str) and _KEY.match(key)):
+                    told = repr(key)[:80]
+                    raise _refused(place, f"{told} is no name of latin letters, digits and single underscores")
+        for key, item in value.items() if named else enumerate(value):
+            if isinstance(item, _CONTAINERS):
+                waiting.append((item, (place, key), depth + 1))
+            elif (problem := _problem(item)) is not None:
+                raise _refused((place, key), problem)
     if len(msgspec.json.encode(meta)) > META_LIMIT:
         raise _refused(root, _TOO_LARGE)
 

@@ -17,7 +17,7 @@ from lunaria.attributes.schemas import DescriptorData
 from lunaria.estimation.estimates import BodyAttributes, BodyDetection, FaceAttributes, FaceDetection
 from lunaria.estimation.schemas import AggregatedBody, AggregatedFace, AggregateEstimations
 from lunaria.events.event import EventDescriptor, NewEvent
-from lunaria.events.meta import check_meta
+from lunaria.events.meta import require_meta
 from lunaria.events.places import Location
 from lunaria.events.schemas import (
     AttributeFilter,
@@ -78,7 +78,7 @@ class RawEventsService:
         if handler.handler_type != HandlerType.DYNAMIC.value:
             raise ApiError(34007, handler_id)
         if given.meta is not None:
-            check_meta(given.meta)
+            await require_meta(given.meta)
         descriptors = self._descriptors(given)
         event = read_event(given, owner, self._clock.now())
         prepared = PreparedEvent(NewEvent(owner, handler_id, event, descriptors))

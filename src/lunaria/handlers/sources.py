@@ -16,7 +16,7 @@ from lunaria.estimation.inputs import (
     boxes_of,
     read_base64,
 )
-from lunaria.events.meta import check_meta
+from lunaria.events.meta import require_meta
 from lunaria.events.schemas import DescriptorKind
 from lunaria.handlers.event_context import EventContext
 from lunaria.handlers.policies import Policies
@@ -148,7 +148,7 @@ class SourceReader:
         if isinstance(body, HandlerSources):
             policies, meta = body.policies, body.meta
         if meta is not None:
-            check_meta(meta, META_PART)
+            await require_meta(meta, META_PART)
         _refuse_nothing(len(given) + len(body.samples), descriptors)
         images = await self._fetch(given, image_type, principal, host)
         images += await self._samples(body.samples, image_type, principal)
@@ -193,7 +193,7 @@ class SourceReader:
         meta: dict[str, Any] | None = None
         if META_PART in told:
             meta = decode_json_part(told[META_PART], dict[str, Any])
-            check_meta(meta, META_PART)
+            await require_meta(meta, META_PART)
         wanted = decode_json_part(told[POLICIES_PART], Policies) if POLICIES_PART in told else None
         found = await self._inputs.from_form(
             [part for part in others if part.content_type not in DESCRIPTOR_TYPES], least=0

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from lunaria.estimation.inputs import RAW_IMAGE, ImageInputs, boxes_of
-from lunaria.events.meta import check_meta
+from lunaria.events.meta import require_meta
 from lunaria.events.places import Location
 from lunaria.handlers.event_context import EventContext, each_once
 from lunaria.handlers.generation_schemas import GenerationResult
@@ -53,20 +53,20 @@ class StreamEventsService:
             handler_id,
             policies,
             now,
-            _context(given.source_data or SourceData(), "source_data", now),
-            self._images(given.sources, now, aggregate=aggregate),
+            await _context(given.source_data or SourceData(), "source_data", now),
+            await self._images(given.sources, now, aggregate=aggregate),
             aggregate=aggregate,
             use_exif_info=bool(given.use_exif_info),
         )
         return await self._pipeline.generate(wanted, request_id)
 
-    def _images(self, sources: Sequence[StreamSource], now: datetime, *, aggregate: bool) -> list[SourceImage]:
+    async def _images(self, sources: Sequence[StreamSource], now: datetime, *, aggregate: bool) -> list[SourceImage]:
         images = []
         for number, source in enumerate(sources):
             path = f"sources.{number}.source_data"
             if aggregate and source.source_data is not None:
                 raise ApiError(12022, path, "with aggregate_attributes it is given once, beside the sources")
-            context = None if aggregate else _context(source.source_data or SourceData(), path, now)
+            context = None if aggregate else await _context(source.source_data or SourceData(), path, now)
             images.append(self._image(source, context, f"sources.{number}.image_origin"))
         return images
 
@@ -105,10 +105,10 @@ def _origin(given: str | OriginImage | None, path: str) -> tuple[str | None, byt
     raise ApiError(12022, path, "neither bytes nor a URL")
 
 
-def _context(given: SourceData, path: str, now: datetime) -> EventContext:
+async def _context(given: SourceData, path: str, now: datetime) -> EventContext:
     """What is said of the events of a source. Without times of their own they are of `now`."""
     if given.meta is not None:
-        check_meta(given.meta, f"{path}.meta")
+        await require_meta(given.meta, f"{path}.meta")
     create_time = given.event_time or now
     return EventContext(
         create_time=create_time,
