@@ -6,6 +6,7 @@ import pytest
 from lunaria.attributes.descriptors import (
     CodedDescriptor,
     DescriptorVersions,
+    TooManyDescriptorsError,
     coded,
     refuse_repeated_versions,
     with_header,
@@ -61,3 +62,27 @@ def test_repeated_version_is_named() -> None:
     refuse_repeated_versions([one, other])
     with pytest.raises(ApiError, match=r"22024.*56"):
         refuse_repeated_versions([one, other, one])
+
+
+def test_a_stream_is_read_up_to_a_limit() -> None:
+    data = np.random.default_rng(3).integers(0, 256, (3, SIZE), np.uint8)
+    stream = b"".join(b"dp\0\0\xe9\x03\0\0" + one.tobytes() for one in data)
+    assert [one.data for one in VERSIONS.read_stream(stream, 3)] == [one.tobytes() for one in data]
+    with pytest.raises(TooManyDescriptorsError):
+        VERSIONS.read_stream(stream, 2)
+    for broken, code in (
+        (b"", 100007),
+        (stream[:-1], 100007),
+        (stream + b"d", 100007),
+        (stream[:136] * 2 + b"x", 100007),
+    ):
+        with pytest.raises(ApiError) as refused:
+            VERSIONS.read_stream(broken, 9)
+        assert refused.value.code == code
+    with pytest.raises(ApiError, match=r"12036.*1002"):
+        VERSIONS.read_stream(stream + b"dp\0\0\xea\x03\0\0" + bytes(SIZE), 9)
+
+
+def test_versions_tell_faces_from_bodies() -> None:
+    versions = DescriptorVersions(DescriptorCoding({OWN: SIZE, 2001: 256}), OWN, {2001})
+    assert [versions.kind(version) for version in (OWN, 2001, 59)] == ["face", "body", "face"]

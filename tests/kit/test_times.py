@@ -1,10 +1,11 @@
 """RFC 3339 times in and out."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from msgspec import UNSET, Struct, UnsetType
 
-from lunaria.kit.times import format_time, parse_time, resolve_time
+from lunaria.kit.times import format_time, has_zone, in_utc, parse_time, resolve_time, settle_times
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,35 @@ def test_relative_to_a_moment(text: str, expected: str) -> None:
 def test_no_moment(text: str) -> None:
     with pytest.raises(ValueError, match=r"RFC 3339|out of range"):
         resolve_time(text, datetime(2024, 3, 31, 12, tzinfo=UTC))
+
+
+def test_a_zone_is_seen() -> None:
+    for text in ("2021-08-11T14:57:18Z", "2021-08-11T14:57:18z", "2021-08-11T14:57:18.5-08:00"):
+        assert has_zone(text)
+    for text in ("2021-08-11T14:57:18", "2021-08-11", "", "Z0"):
+        assert not has_zone(text)
+
+
+class Times(Struct, frozen=True):
+    first: datetime | None = None
+    second: datetime | UnsetType = UNSET
+
+
+def test_times_of_an_object_are_settled() -> None:
+    east = datetime(2021, 8, 11, 15, tzinfo=timezone(timedelta(hours=3)))
+    held = Times(first=datetime(2021, 8, 11, 12), second=east)
+    settle_times(held, "first", "second")
+    assert held.first == held.second == datetime(2021, 8, 11, 12, tzinfo=UTC)
+    assert isinstance(held.second, datetime)
+    assert held.second.tzinfo is UTC
+    empty = Times()
+    settle_times(empty, "first", "second")
+    assert empty == Times()
+
+
+def test_the_ends_of_the_calendar_are_named() -> None:
+    early = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    with pytest.raises(ValueError, match=r"^out of range$"):
+        in_utc(early)
+    with pytest.raises(ValueError, match=r"^second: out of range$"):
+        settle_times(Times(second=early), "first", "second")
