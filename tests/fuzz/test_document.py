@@ -48,6 +48,7 @@ DESCRIPTOR = descriptor(1)
 ESTIMATING = {
     *("POST /6/sdk", "POST /6/iso", "POST /6/detector", "POST /6/liveness"),
     "POST /6/handlers/{handler_id}/events",
+    "POST /6/verifiers/{verifier_id}/verifications",
 }
 """Operations whose good requests get a picture for the bytes that were made up."""
 WARPS = {"1": FACE_WARP, "2": BODY_WARP}
@@ -60,9 +61,10 @@ HARD_TO_SERVE = {
     "POST /6/extractor",
     "POST /6/verify",
     "PUT /6/faces/{face_id}/attributes",
+    "GET /6/ws",
 }
 """Operations that generated requests get no success from: their bodies would have to be pictures or name the right one
-of the existing things."""
+of the existing things, or they would have to ask for an upgrade."""
 LAST = ("DELETE",)
 """Methods that take away what the others need."""
 
@@ -123,6 +125,9 @@ class Things:
                 ("/bodies/", "sample_id"): warp["sample_id"],
                 ("/events/raw", "handler_id"): dynamic["handler_id"],
             }
+            handler = _made(client.post("/6/handlers", json={"policies": {}}))["handler_id"]
+            seen = {"raw_descriptors": [{"type": "sdk_descriptor", "id": "fuzz", "data": DESCRIPTOR}]}
+            (event,) = _made(client.post(f"/6/handlers/{handler}/events", json=seen))["events"]
             self.by_name = {
                 "page": "index.html",
                 "account_id": self.account_id,
@@ -132,7 +137,9 @@ class Things:
                 "face_id": _made(client.post("/6/faces", json=face))["face_id"],
                 "image_id": _made(client.post("/6/images", content=photo, headers=image))["image_id"],
                 "object_id": _made(client.post("/6/objects", json={}))["object_id"],
-                "handler_id": _made(client.post("/6/handlers", json={"policies": {}}))["handler_id"],
+                "handler_id": handler,
+                "event_id": event["event_id"],
+                "verifier_id": _made(client.post("/6/verifiers", json={}))["verifier_id"],
                 "token_id": _made(client.post("/6/tokens", json={"expiration_time": None, "permissions": {}}))[
                     "token_id"
                 ],
@@ -145,6 +152,11 @@ class Things:
             if part in path and parameter == name:
                 return known
         return self.by_name.get(name, value)
+
+    def in_query(self, name: str, value: Any) -> Any:
+        """What stands in a query for a parameter: an existing object where only an existing one is accepted."""
+        known = {"external_ids": "fuzz", **{f"{one}s": own for one, own in self.by_name.items()}}
+        return [known[name]] if name in known else value
 
     def put_into(self, value: Any) -> Any:
         """The value with half of its UUIDs replaced by existing ones, of the right kind where the key tells it.
@@ -241,6 +253,8 @@ def _answer(case: Case, mode: GenerationMode, server: Server, things: Things) ->
         case.path_parameters = {
             name: things.in_path(case.path, name, value) for name, value in (case.path_parameters or {}).items()
         }
+        if "/verifications" in case.path and case.query:
+            case.query = {name: things.in_query(name, value) for name, value in case.query.items()}
         if case.operation.label in ESTIMATING and str(case.media_type).startswith("image/"):
             _put_picture(case)
         elif isinstance(case.body, dict | list):
