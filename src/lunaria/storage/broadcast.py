@@ -90,6 +90,7 @@ class Broadcast:
         self._waiting_bytes = 0
         self._something_waits = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._ending = False
 
     def start(self) -> None:
         self._tasks = [
@@ -98,6 +99,9 @@ class Broadcast:
         ]
 
     async def stop(self) -> None:
+        # A driver can lose a cancellation that comes just when it has connected.
+        self._ending = True
+        self._attention.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -173,7 +177,7 @@ class Broadcast:
     async def _listen_on(self) -> None:
         """Keep a listening connection; when it breaks, others are made until one holds."""
         pause = RETRY_SECONDS[0]
-        while True:
+        while not self._ending:
             try:
                 async with self._listening() as connection:
                     pause = RETRY_SECONDS[0]
@@ -216,7 +220,7 @@ class Broadcast:
         """Do what is to be done on the connection, whenever something happened; ends with its breaking."""
         now = asyncio.get_running_loop().time
         next_look = now()
-        while True:
+        while not self._ending:
             self._attention.clear()
             if connection.is_closed():
                 raise ConnectionError("the connection was closed")
@@ -227,7 +231,8 @@ class Broadcast:
             if self._told:
                 await self._read(connection)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._attention.wait(), CHECK_SECONDS)
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._attention.wait()
 
     async def _announce(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         wanted = frozenset(self._topics)
