@@ -1,5 +1,6 @@
 """Conditions on stored events, and the order in which they are listed."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Text, and_, literal, or_
+from sqlalchemy import ARRAY, Column, ColumnElement, FromClause, Text, and_, func, literal, or_
 
 from lunaria.events.meta_parameters import MetaFilter
 from lunaria.storage.arrays import among
@@ -88,11 +89,6 @@ class EventFilter:
     backpack_states: Codes | None = None
     meta: Sequence[MetaFilter] = ()
 
-    @property
-    def by_id(self) -> bool:
-        """Whether the ids are bounded: then events are listed by id, so that a client can walk over all of them."""
-        return self.event_id__gte is not None or self.event_id__lt is not None
-
 
 _LISTS: Mapping[str, str] = MappingProxyType(
     {
@@ -137,13 +133,15 @@ _BOUNDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Filters with a lower bound that is included and an upper one that is not."""
+_TRIGRAM = re.compile(r"[^\W_]{3}")
+"""What a part of a text must have so that the index of trigrams knows where it is."""
 _COLORS = ("upper_clothing_colors", "lower_garment_colors")
 
 
 def event_conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
     """The filter in SQL, for a statement on `events`."""
     return [
-        *_bounds(wanted),
+        *bounds(wanted, *_BOUNDS),
         *(
             one_of(events.c[column], values)
             for name, column in _LISTS.items()
@@ -156,13 +154,29 @@ def event_conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
     ]
 
 
-def in_order(wanted: EventFilter, order: Order | None) -> list[ColumnElement[Any]]:
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """The order in which events are listed: by a column first, whose values need not differ, then by id."""
+
+    column: Column[Any]
+    descending: bool
+
+    def by(self, source: FromClause) -> list[ColumnElement[Any]]:
+        """For ORDER BY in a statement on `events`, or on something with the same columns."""
+        columns = [source.c[name] for name in dict.fromkeys([self.column.name, "event_id"])]
+        return [column.desc() if self.descending else column.asc() for column in columns]
+
+    def until(self, edge: Any) -> ColumnElement[bool]:
+        """Whether an event comes before those with a value behind `edge`."""
+        before: ColumnElement[bool] = self.column >= edge if self.descending else self.column <= edge
+        return before
+
+
+def ordering(wanted: EventFilter, order: Order | None) -> Ordering:
     """By id, ascending, when ids are bounded; else the newest first. `order` turns either round."""
-    columns: list[ColumnElement[Any]] = [events.c.event_id]
-    if not wanted.by_id:
-        columns = [events.c.create_time, events.c.event_id]
-    descending = (order or ("asc" if wanted.by_id else "desc")) == "desc"
-    return [column.desc() if descending else column.asc() for column in columns]
+    by_id = wanted.event_id__gte is not None or wanted.event_id__lt is not None
+    column = events.c.event_id if by_id else events.c.create_time
+    return Ordering(column, (order or ("asc" if by_id else "desc")) == "desc")
 
 
 def one_of(column: Column[Any], values: Iterable[Any]) -> ColumnElement[bool]:
@@ -198,13 +212,17 @@ def _texts_array(values: Iterable[str]) -> ColumnElement[Any]:
     return literal(list(values), ARRAY(Text))
 
 
-def _bounds(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
-    for name, column in _BOUNDS.items():
+def bounds(wanted: EventFilter, *names: str) -> list[ColumnElement[bool]]:
+    """The conditions `<name>__gte` and `<name>__lt` of these names alone."""
+    made: list[ColumnElement[bool]] = []
+    for name in names:
+        column = events.c[_BOUNDS[name]]
         lower, upper = getattr(wanted, f"{name}__gte"), getattr(wanted, f"{name}__lt")
         if lower is not None:
-            yield events.c[column] >= lower
+            made.append(column >= lower)
         if upper is not None:
-            yield events.c[column] < upper
+            made.append(column < upper)
+    return made
 
 
 def _texts(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
@@ -215,7 +233,16 @@ def _texts(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
     if wanted.tags is not None:
         yield events.c.tags.bool_op("@>")(_texts_array(wanted.tags))
     if wanted.user_data is not None:
-        yield events.c.user_data.icontains(wanted.user_data, autoescape=True)
+        yield from _part_of_user_data(wanted.user_data)
+
+
+def _part_of_user_data(part: str) -> Iterable[ColumnElement[bool]]:
+    if part:
+        yield events.c.user_data != ""  # follows from the part, and lets a partial index serve
+    if _TRIGRAM.search(part):
+        yield events.c.user_data.icontains(part, autoescape=True)
+    else:  # all of the index of trigrams would be read for nothing
+        yield func.strpos(func.lower(events.c.user_data), func.lower(part)) > 0
 
 
 def _places(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, and_, or_
 
 from lunaria.events.meta_filters import META_TYPES, MetaPath, MetaType, MetaValue, meta_condition, read_meta_path
+from lunaria.storage.schema import events
 
 Operator = Literal["eq", "neq", "like", "nlike", "in", "nin", "gt", "gte", "lt", "lte"]
 
@@ -17,6 +18,7 @@ VALUES_LIMIT = 1000
 NAME_PATTERN = rf"^meta\.[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(:({'|'.join(META_TYPES)}))?$"
 """Names of such parameters, for the document; an operator looks like the end of a field's name."""
 
+_EQUAL = ("eq", "in")
 _LISTS = ("in", "nin")
 _TEXT_ONLY = ("like", "nlike")
 _WITH_NULL = ("eq", "neq", "in", "nin")
@@ -40,7 +42,21 @@ class MetaFilter:
     @property
     def condition(self) -> ColumnElement[bool]:
         """In SQL, for a statement on `events`."""
-        return meta_condition(self.path, self.kind, self.operator, self.value)
+        condition = meta_condition(self.path, self.kind, self.operator, self.value)
+        values = self.value if isinstance(self.value, tuple) else (self.value,)
+        if None in values and self.operator in _EQUAL:
+            return condition
+        # Both follow from the condition; they are what indexes know.
+        if self.operator in _EQUAL:
+            return and_(condition, or_(*(events.c.meta.contains(self._containing(value)) for value in values)))
+        return and_(condition, events.c.meta.is_not(None))
+
+    def _containing(self, value: MetaValue) -> Any:
+        """The least meta that has the value at the path."""
+        found: Any = value
+        for name in reversed(self.path):
+            found = {name: found}
+        return found
 
 
 def read_meta_filter(name: str, text: str) -> MetaFilter:

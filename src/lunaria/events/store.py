@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, delete, false, insert, select
+from sqlalchemy import ColumnElement, Table, and_, delete, false, insert, select
 
 from lunaria.events.columns import descriptors_of, details_of, row_of
 from lunaria.events.event import NewEvent
-from lunaria.events.filters import EventFilter, Order, event_conditions, in_order
+from lunaria.events.filters import EventFilter, Order, event_conditions, ordering
+from lunaria.events.paging import KEY, page_of
 from lunaria.events.partitions import Partitions
 from lunaria.events.stored import COLUMNS, DETAILS, EVENT_TARGETS
 from lunaria.storage.arrays import among
@@ -53,17 +54,16 @@ class EventsStore:
     ) -> list[Row]:
         """A page of the events that fulfil the filter."""
         async with self._database.scoped_connect(scope) as connection:
-            statement = connection.scoped(select(*_columns(targets)), events).where(*event_conditions(wanted))
-            return await _read(
-                connection, statement.order_by(*in_order(wanted, order)).limit(limit).offset(offset), targets
-            )
+            keys = await page_of(connection, wanted, ordering(wanted, order), limit, offset)
+            rows = await _read(connection, keys, targets)
+        return [rows[key["event_id"]] for key in keys if key["event_id"] in rows]
 
     async def get(self, scope: Scope, event_ids: Collection[UUID], targets: Collection[str] | None) -> dict[UUID, Row]:
         """Those of the events that are there."""
         async with self._database.scoped_connect(scope) as connection:
-            statement = connection.scoped(select(*_columns(targets)), events)
-            rows = await _read(connection, statement.where(among(events.c.event_id, event_ids)), targets)
-        return {row["event_id"]: row for row in rows}
+            wanted = select(*KEY).where(among(events.c.event_id, event_ids))
+            keys: list[Row] = [*(await connection.execute(connection.scoped(wanted, events))).mappings()]
+            return await _read(connection, keys, targets)
 
     async def ids(self, scope: Scope, wanted: EventFilter) -> list[UUID]:
         """All events that fulfil the filter, in no order."""
@@ -77,7 +77,7 @@ class EventsStore:
         Whole months go at less cost with `Partitions.drop_month`.
         """
         async with self._database.scoped_transaction(scope) as connection:
-            oldest = connection.scoped(select(events.c.event_id, events.c.create_time), events)
+            oldest = connection.scoped(select(*KEY), events)
             oldest = oldest.where(*event_conditions(wanted)).order_by(events.c.create_time).limit(limit)
             keys: list[Row] = [*(await connection.execute(oldest.with_for_update())).mappings()]
             for table in PARTITIONED_TABLES:
@@ -96,24 +96,25 @@ def _among(table: Table, rows: Sequence[Row]) -> list[ColumnElement[bool]]:
     ]
 
 
-def _columns(targets: Collection[str] | None) -> list[ColumnElement[Any]]:
-    """The columns of `events` that the targets need, and the key."""
+def _columns(targets: Collection[str] | None) -> tuple[list[ColumnElement[Any]], list[ColumnElement[Any]]]:
+    """The columns of `events` and those of `event_details` that the targets need; the former with the key."""
     shown = [target for target in EVENT_TARGETS if targets is None or target in targets]
-    names = {"event_id", "create_time"}
+    names = {column.name for column in KEY}
     for target in shown:
         names.update(() if target in DETAILS else COLUMNS.get(target, (target,)))
-    return [column for column in events.c if column.name in names]
+    details: list[ColumnElement[Any]] = [event_details.c[target] for target in shown if target in DETAILS]
+    return [column for column in events.c if column.name in names], details
 
 
-async def _read(connection: ScopedConnection, statement: Select[Any], targets: Collection[str] | None) -> list[Row]:
-    """The rows of a statement on `events`, with what the targets need of `event_details`: read for these rows only."""
+async def _read(connection: ScopedConnection, keys: Sequence[Row], targets: Collection[str] | None) -> dict[UUID, Row]:
+    """What the targets need of these events, of those that are still there."""
+    columns, details = _columns(targets)
+    if len(columns) == len(KEY) and not details:
+        return {key["event_id"]: key for key in keys}
+    statement = connection.scoped(select(*columns), events).where(*_among(events, keys))
+    if details:
+        same = [event_details.c[column.name] == column for column in KEY]
+        statement = connection.scoped(statement.add_columns(*details), event_details)
+        statement = statement.join(event_details, and_(*same, *_among(event_details, keys)))
     rows: list[Row] = [*(await connection.execute(statement)).mappings()]
-    shown = [event_details.c[name] for name in DETAILS if targets is None or name in targets]
-    if not (rows and shown):
-        return rows
-    wanted = connection.scoped(select(event_details.c.event_id, *shown), event_details).where(
-        *_among(event_details, rows)
-    )
-    details = {row["event_id"]: row for row in (await connection.execute(wanted)).mappings()}
-    # An event without details was deleted between the two statements.
-    return [{**row, **details[row["event_id"]]} for row in rows if row["event_id"] in details]
+    return {row["event_id"]: row for row in rows}

@@ -145,6 +145,8 @@ class Database:
                 "idle_in_transaction_session_timeout": "60000",
                 "timezone": "UTC",
                 "jit": "off",
+                # Which index serves is told by the values of a filter, so plans are made for each of them anew.
+                "plan_cache_mode": "force_custom_plan",
             },
         )
         await connection.set_type_codec(

@@ -310,36 +310,26 @@ _IN_TIME_INDEX = (
     "headwear_apparent_color", "sleeve_length", "lower_garment_type", "shoes_apparent_color",
 )  # fmt: skip
 _SEARCHED_VALUES = (
-    "handler_id", "face_id", "external_id", "source", "stream_id", "track_id", "city", "area", "district", "street",
-    "house_number", "top_match_label", "top_match_object_id", "top_match_external_id",
+    "handler_id", "source", "stream_id", "track_id", "city", "area", "district", "street", "house_number",
 )  # fmt: skip
+_SEARCHED_WHERE_KNOWN = ("face_id", "top_match_label", "top_match_object_id", "top_match_external_id")
 
 
 def _event_indexes() -> list[Index]:
-    """Each kind of filter has one that finds the newest events, also where next to none fulfils it."""
+    """Each kind of condition has one that finds its events, also where next to none fulfils it."""
+    by_value = ("account_id", "create_time")
     return [
         # Estimates have few values: the newest event with one is near. Where there is none, the index alone is read.
         Index("events_by_time", *_IN_TIME_INDEX),
         Index("events_by_id", "account_id", "event_id"),
         Index(None, "create_time"),
+        *(Index(f"events_by_{name}", name, *by_value) for name in _SEARCHED_VALUES),
         *(
-            Index(
-                f"events_by_{name}",
-                name,
-                "account_id",
-                "create_time",
-                postgresql_where=text("external_id <> ''" if name == "external_id" else f"{name} IS NOT NULL"),
-            )
-            for name in _SEARCHED_VALUES
+            Index(f"events_by_{name}", name, *by_value, postgresql_where=text(f"{name} IS NOT NULL"))
+            for name in _SEARCHED_WHERE_KNOWN
         ),
-        Index(
-            "events_by_position",
-            "latitude",
-            "longitude",
-            "account_id",
-            "create_time",
-            postgresql_where=text("latitude IS NOT NULL"),
-        ),
+        Index("events_by_external_id", "external_id", *by_value, postgresql_where=text("external_id <> ''")),
+        Index("events_by_position", "latitude", "longitude", *by_value),
         Index(
             "events_by_content",
             "tags",
@@ -349,6 +339,9 @@ def _event_indexes() -> list[Index]:
             postgresql_using="gin",
             postgresql_ops={"meta": "jsonb_path_ops"},
         ),
+        # For conditions that no index knows: at least only the events that have something there are read.
+        Index("events_with_meta", *by_value, postgresql_where=text("meta IS NOT NULL")),
+        Index("events_with_user_data", *by_value, postgresql_where=text("user_data <> ''")),
         _substring_index("events"),
     ]
 
