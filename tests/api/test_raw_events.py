@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from lunaria.app import Platform
+from lunaria.events.subscriptions import Subscription, SubscriptionQuery
 from tests.api.conftest import Account, AccountFactory
 from tests.api.handlers import Json, count_rows, new_dynamic_handler, new_handler
 from tests.estimation.pictures import checked
@@ -191,6 +193,17 @@ async def test_saving_in_the_background(account: Account, handler: str) -> None:
         assert_envelope(reply, 404, 23001)
         await asyncio.sleep(0.05)
     assert reply.json()["user_data"] == "later"
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_subscribers_are_told(platform: Platform, account: Account, handler: str, wait: bool) -> None:
+    wanted = Subscription(SubscriptionQuery())
+    async with platform.publisher.reader(account.id, wanted) as reader, asyncio.timeout(30):
+        saved = await save(account, handler, {"user_data": "told", "detections": [{"filename": "a"}]}, wait=wait)
+        message = json.loads(await reader.next())
+    assert (message["handler_id"], message["event"]["event_id"]) == (handler, saved["event_id"])
+    assert (message["event"]["url"], message["event"]["user_data"]) == (saved["url"], "told")
+    assert message["event"]["detections"][0]["filename"] == "a"
 
 
 async def test_the_handler_must_be_dynamic(account: Account, stranger: Account, handler: str) -> None:
