@@ -289,6 +289,7 @@ async def test_descriptors_to_verify_with(service: MatchingService, clean_databa
     wrong: list[tuple[int, Scope, dict[str, Any]]] = [
         (22004, scope, {"face_ids": [face_ids[0], missing]}),
         (22004, Scope(uuid4()), {"face_ids": face_ids}),
+        (31007, scope, {"external_ids": ["7"], "limit": 1}),
         (11041, scope, {"external_ids": ["8"]}),
         (11041, scope, {"external_ids": [""]}),
         (11032, scope, {"external_ids": ["7"]}),

@@ -130,7 +130,7 @@ class References:
                 EventReference: await store.event_references(scope, kind, events) if events else {},
             },
             {
-                ExternalIdReference: await store.external_references(scope, owners) if owners else {},
+                ExternalIdReference: await store.external_references(scope, owners, most) if owners else {},
                 EventExternalIdReference: (
                     await store.named_events(scope, kind, "external_id", persons, most) if persons else {}
                 ),

@@ -38,6 +38,9 @@ from lunaria.vision.similarity import Similarity
 Vectors = NDArray[np.float32]
 Row = Mapping[str, Any]
 
+SHARING = 1000
+"""Most faces that external ids stand for, where nothing else is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -100,6 +103,8 @@ class _Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MatchingService:
+    """What matching, handlers and verifiers compare descriptors with. `events`, `faces`, `store`: found objects."""
+
     indexes: Indexes
     store: MatchingStore
     faces: FacesStore
@@ -134,12 +139,14 @@ class MatchingService:
         event_ids: Sequence[UUID] = (),
         attribute_ids: Sequence[UUID] = (),
         version: int | None = None,
+        limit: int = SHARING,
     ) -> list[Described]:
         """The face descriptors of these objects, of a version (None: the installed one): faces in the order given,
         the faces of external ids, events, temporary attributes.
 
         Raises 404/22004, 404/11041, 404/23002, 404/22011 for what is not there, 404/11032 for a face without
-        descriptors, 404/22018 for an object that has none of the version.
+        descriptors, 404/22018 for an object that has none of the version, 400/31007 when external ids stand for more
+        than `limit` faces.
         """
         wanted = self.models["face"].version if version is None else version
         found: list[Described] = []
@@ -148,7 +155,9 @@ class MatchingService:
             if face_id not in by_face:
                 raise ApiError(22004, face_id)
             found.append(_described("face", face_id, by_face[face_id], wanted))
-        by_external_id = await self.store.external_references(scope, external_ids) if external_ids else {}
+        by_external_id = await self.store.external_references(scope, external_ids, limit + 1) if external_ids else {}
+        if sum(map(len, by_external_id.values())) > limit:
+            raise ApiError(31007, limit)
         for external_id in external_ids:
             if external_id not in by_external_id:
                 raise ApiError(11041, external_id)

@@ -1,6 +1,6 @@
 """SQL of matching: descriptors of references, filters that need the database, found objects."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -70,20 +70,17 @@ class MatchingStore:
             return await _described(connection, faces.c.face_id, face_descriptors, among(faces.c.face_id, face_ids))
 
     async def external_references(
-        self, scope: Scope, external_ids: Collection[str]
+        self, scope: Scope, external_ids: Collection[str], limit: int
     ) -> dict[str, dict[UUID, list[StoredDescriptor]]]:
-        """For each external id its faces with their descriptors, oldest face first."""
+        """For each external id its faces with their descriptors, oldest face first; `limit` faces in all."""
         named = among(faces.c.external_id, external_ids) & (faces.c.external_id != "")
         statement = select(faces.c.external_id, faces.c.face_id).where(named)
         async with self._database.scoped_connect(scope) as connection:
             ordered = connection.scoped(statement, faces).order_by(faces.c.create_time, faces.c.face_id)
-            owners: list[Any] = list((await connection.execute(ordered)).all())
-            described = await _described(connection, faces.c.face_id, face_descriptors, named)
-        found: dict[str, dict[UUID, list[StoredDescriptor]]] = {}
-        for external_id, face_id in owners:
-            if face_id in described:
-                found.setdefault(external_id, {})[face_id] = described[face_id]
-        return found
+            owners: list[Any] = list((await connection.execute(ordered.limit(limit))).all())
+            wanted = among(faces.c.face_id, [face_id for _, face_id in owners])
+            described = await _described(connection, faces.c.face_id, face_descriptors, wanted) if owners else {}
+        return _by_name(owners, described)
 
     async def event_references(
         self, scope: Scope, kind: DescriptorKind, event_ids: Collection[UUID]
@@ -101,13 +98,9 @@ class MatchingStore:
         async with self._database.scoped_connect(scope) as connection:
             ordered = connection.scoped(statement, events).order_by(events.c.create_time, events.c.event_id)
             owners: list[Any] = list((await connection.execute(ordered.limit(limit))).all())
-            ids = [event_id for _, event_id in owners]
-            described = await _described_events(connection, kind, among(events.c.event_id, ids)) if ids else {}
-        found: dict[str, dict[UUID, list[StoredDescriptor]]] = {}
-        for name, event_id in owners:
-            if event_id in described:
-                found.setdefault(name, {})[event_id] = described[event_id]
-        return found
+            wanted = among(events.c.event_id, [event_id for _, event_id in owners])
+            described = await _described_events(connection, kind, wanted) if owners else {}
+        return _by_name(owners, described)
 
     async def attribute_references(
         self, scope: Scope, attribute_ids: Collection[UUID], now: datetime
@@ -176,6 +169,17 @@ async def _described(
             stored = _stored(row)
             if stored is not None:
                 found[stored.key].append(stored)
+    return found
+
+
+def _by_name(
+    owners: Iterable[tuple[str, UUID]], described: Mapping[UUID, list[StoredDescriptor]]
+) -> dict[str, dict[UUID, list[StoredDescriptor]]]:
+    """The described objects under the names that they share, in the order given."""
+    found: dict[str, dict[UUID, list[StoredDescriptor]]] = {}
+    for name, key in owners:
+        if key in described:
+            found.setdefault(name, {})[key] = described[key]
     return found
 
 
