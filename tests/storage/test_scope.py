@@ -110,5 +110,5 @@ def test_every_table_of_an_account_is_known() -> None:
     from lunaria.storage.scope import owner_of
 
     nobodys = {table.name for table in metadata.sorted_tables if owner_of(table) is None}
-    assert nobodys == {"face_changes", "event_changes", "database_settings"}
+    assert nobodys == {"face_changes", "event_changes", "broadcasts", "database_settings"}
     assert owner_of(blobs) is blobs
