@@ -1,17 +1,20 @@
 """The query grammar."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType, field
 
+from lunaria.http.credentials import Auth
 from lunaria.http.errors import ApiError
-from lunaria.http.query import Flag, PagedOfAccount, Text, parse_query
+from lunaria.http.openapi import build_document
+from lunaria.http.operation import Operation, Reply
+from lunaria.http.query import Flag, PagedOfAccount, Query, Text, parse_query
 
 
 class Example(PagedOfAccount, frozen=True, kw_only=True):
@@ -91,3 +94,56 @@ def test_any_value_is_parsed_or_refused(name: str, value: str) -> None:
         parse_query(urlencode({name: value.encode("utf-8", "surrogatepass")}), Example)
     except ApiError as error:
         assert error.code == 12012
+
+
+class WithNull(Query, frozen=True, kw_only=True):
+    """Null where it is a value, and parameters of names that are not known before."""
+
+    states: Annotated[list[Literal[1, 2] | None], Meta(min_length=1)] | None = None
+    ids: list[UUID | None] | None = None
+    names: list[Text | None] | None = None
+    plain: list[Text] | None = None
+    degrees: Annotated[float, Meta(le=90)] | UnsetType | None = UNSET
+    number: int | None = None
+    meta: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("states=null", WithNull(states=[None])),
+        ("states=1,null", WithNull(states=[1, None])),
+        ("ids=null", WithNull(ids=[None])),
+        ("names=a,null,None", WithNull(names=["a", None, "None"])),
+        ("plain=null", WithNull(plain=["null"])),
+        ("degrees=null", WithNull(degrees=None)),
+        ("degrees=1.5", WithNull(degrees=1.5)),
+        ("", WithNull()),
+        ("meta.a=1&meta.a.b__gt:integer=2&meta.=3", WithNull(meta={"a": "1", "a.b__gt:integer": "2", "": "3"})),
+        ("meta.a=1&meta.a=2", WithNull(meta={"a": "2"})),
+        ("meta=1&metal.a=2", WithNull()),
+    ],
+)
+def test_null_and_names_with_dots(text: str, expected: WithNull) -> None:
+    assert parse_query(text, WithNull) == expected
+
+
+@pytest.mark.parametrize("text", ["states=none", "states=1,", "degrees=91", "degrees=NULL", "number=null", "ids=nil"])
+def test_what_is_not_null(text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        parse_query(text, WithNull)
+    assert caught.value.code == 12012
+
+
+def test_null_in_the_document() -> None:
+    async def handler(call: Any) -> Reply:
+        return Reply()
+
+    declared = Operation("GET", "/x", "x", "x", "x", auth=Auth.NONE, query=WithNull, replies={}, handler=handler)
+    document = build_document([declared], "1")
+    parameters = {one["name"]: one for one in document["paths"]["/x"]["get"]["parameters"] if one["in"] == "query"}
+    assert parameters["states"]["schema"]["items"] == {"anyOf": [{"enum": [1, 2]}, {"enum": ["null"]}]}
+    assert {"enum": ["null"]} in parameters["degrees"]["schema"]["anyOf"]
+    assert parameters["number"]["schema"] == {"type": "integer"}
+    assert parameters["plain"]["schema"]["items"]["type"] == "string"
+    assert (parameters["meta"]["schema"]["type"], parameters["meta"]["explode"]) == ("object", True)
