@@ -270,3 +270,13 @@ async def test_too_many_groups_are_refused_not_cut(clean_database: Database) -> 
     assert (await answer(StatisticsService(clean_database, 2), EVERYTHING, {"group_by": "3000y"}))["stats"] == [
         ["0001-01-01T00:00:00Z", 40]
     ]
+
+
+@pytest.mark.parametrize("group_by", [*INTERVALS, *FREQUENCIES, "99999m", "99999w", "99999M", "99999y"])
+async def test_first_and_last_times_of_all(clean_database: Database, group_by: str) -> None:
+    chance = random.Random(7)
+    moments = [datetime.min, datetime.min + timedelta(microseconds=1), datetime.max]
+    rows = [an_event(chance, number) | {"create_time": moments[number].replace(tzinfo=UTC)} for number in range(3)]
+    await insert_events(clean_database, rows)
+    found = await answer(StatisticsService(clean_database, 500_000), EVERYTHING, {"group_by": group_by})
+    assert sum(row[1] for row in found["stats"]) == 3

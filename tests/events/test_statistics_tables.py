@@ -1,5 +1,8 @@
 """What statistics allow of every column is what the API's description says: its two tables, as they stand there."""
 
+import re
+from pathlib import Path
+
 from lunaria.events.statistics_columns import AGGREGATORS, COMPARISONS, META_AGGREGATORS
 
 FUNCTIONS = """\
@@ -113,3 +116,22 @@ def test_operators_of_every_column() -> None:
             marks.append(allowed.pop())
         found[column] = [*marks, comparison.nullable]
     assert found == rows(OPERATORS)
+
+
+def test_the_user_guide_says_the_same() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "user-guide.md").read_text("utf-8")
+    section = guide.partition("## Statistics of events")[2].partition("\n## ")[0]
+    told: dict[str, tuple[set[str], set[str], bool]] = {}
+    for names, functions, operators in re.findall(r"^\| (`.*?) \|(.*?)\| (.*?) \|$", section, flags=re.MULTILINE):
+        listed = set(re.findall(r"\w+", re.sub(r"\(.*?\)|;.*", "", operators))) - {"the", "period"}
+        for name in re.findall(r"`(.+?)`", names):
+            told[name] = (set(re.findall(r"\w+", functions)), listed, "eq null" in operators)
+    assert told.pop("meta.<path>")[0] == set(META_AGGREGATORS)
+    assert told == {
+        column: (
+            set(AGGREGATORS.get(column, ())),
+            set(COMPARISONS[column].operators) if column in COMPARISONS else set(),
+            column in COMPARISONS and COMPARISONS[column].nullable,
+        )
+        for column in {**AGGREGATORS, **COMPARISONS}
+    }

@@ -100,7 +100,9 @@ def _months_field(length: int) -> Field:
     """Intervals of so many months, counted from year 0, so that quarters and decades begin where they are expected."""
     month = func.date_part("year", _utc()) * 12 + func.date_part("month", _utc()) - 1
 
-    def begin(number: int) -> datetime:
+    def begin(number: int | None) -> datetime | None:
+        if number is None:  # the last microsecond of all is infinity to the driver, which has no month
+            return None
         year, past = divmod(number * length, 12)
         return datetime(year, past + 1, 1, tzinfo=UTC) if year else datetime(1, 1, 1, tzinfo=UTC)
 
