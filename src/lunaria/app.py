@@ -147,7 +147,6 @@ class Platform:
         self.faces = FacesService(faces_store, FaceAttributesStore(self.database), versions, self.clock)
         lists_store = ListsStore(self.database)
         self.lists = ListsService(lists_store, self.clock)
-        self.verifiers = VerifiersService(VerifiersStore(self.database), self.clock)
         outbound = settings.outbound
         try:
             self.outbound = OutboundClient(outbound.allow, outbound.timeout, outbound.redirects)
@@ -189,6 +188,7 @@ class Platform:
         self.handlers = HandlersService(
             HandlersStore(self.database), self.catalogue, self.clock, settings.handlers.candidates
         )
+        self.verifiers = VerifiersService(VerifiersStore(self.database), self.catalogue, self.clock)
         self._loading: asyncio.Task[None] | None = None
         self.partitions = Partitions(self.database, self.clock)
         events_store = EventsStore(self.database, self.partitions)

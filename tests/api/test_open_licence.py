@@ -79,6 +79,13 @@ async def test_refusals_name_the_estimate(open_account: Account, obama: bytes, q
     assert refused(reply, 403, 11044).startswith(f"{name} ")
 
 
+async def test_verifiers_cannot_ask_for_what_is_turned_off(open_account: Account) -> None:
+    for method, path in (("POST", "/6/verifiers"), ("PUT", f"/6/verifiers/{uuid4()}")):
+        body = {"policies": {"detect_policy": {"estimate_glasses": 1}}}
+        reply = await open_account.client.request(method, path, json=body)
+        assert "glasses" in refused(reply, 403, 11044)
+
+
 async def test_what_is_left_works(open_account: Account, obama: bytes) -> None:
     """With the open networks for emotions and ethnicity; the bodies without a descriptor."""
     flags = [

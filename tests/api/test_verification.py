@@ -427,3 +427,24 @@ async def test_a_threshold_of_the_similarity_itself_is_not_exceeded(account: Acc
     similarity, above = await status(0.0)
     assert above is True
     assert await status(similarity) == (similarity, False)
+
+
+async def test_too_many_candidates_and_pairs(
+    account: Account, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier_id = await create(account)
+    faces = [await add_face(account, near(VECTOR, 0.5, seed), external_id="crowd") for seed in (2, 3, 4)]
+    pictures: Json = {"content": code(VECTOR) + code(unit(2)), "headers": {"Content-Type": "application/x-vl-xpk"}}
+    client = account.client
+    # the same face, named twice, is one candidate
+    monkeypatch.setattr(platform.verification._candidates, "_limit", 3)
+    (image, _) = images_of(
+        checked(await client.post(address(verifier_id, face_ids=faces[0], external_ids="crowd"), **pictures))
+    )
+    assert len(image["detections"]["face_detections"][0]["verifications"]) == 3
+    monkeypatch.setattr(platform.verification._candidates, "_limit", 2)
+    refused(await client.post(address(verifier_id, external_ids="crowd"), **pictures), 400, 31007)
+    checked(await client.post(address(verifier_id, face_ids=faces[:2]), **pictures))
+    monkeypatch.setattr(platform.verification, "_limit", 3)
+    refused(await client.post(address(verifier_id, face_ids=faces[:2]), **pictures), 400, 31007)
+    checked(await client.post(address(verifier_id, face_ids=faces[0]), **pictures))

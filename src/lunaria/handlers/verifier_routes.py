@@ -44,6 +44,7 @@ class VerifierRoutes(Routes):
         needs=(CREATION,),
         body=TypedBody(SaveVerifier),
         replies={201: Content(VerifierCreated)},
+        errors=(TURNED_OFF,),
     )
     async def create(self, call: Call[NoQuery, SaveVerifier]) -> Reply:
         """Create a verifier: how pictures are looked at, and from which similarity on it is the same person."""
@@ -108,7 +109,7 @@ class VerifierRoutes(Routes):
         needs=(MODIFICATION,),
         body=TypedBody(SaveVerifier),
         replies={200: Content(VerifierVersion)},
-        errors=(MISSING,),
+        errors=(MISSING, TURNED_OFF),
     )
     async def replace(self, call: Call[NoQuery, SaveVerifier]) -> Reply:
         """Replace a verifier as a whole: what is left out gets its default. The version counts up."""

@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 import msgspec
 from sqlalchemy import RowMapping
 
+from lunaria.estimation.catalogue import Catalogue, asked
+from lunaria.handlers.orders import order_of
 from lunaria.handlers.verifier_policies import VerifierPolicies
 from lunaria.handlers.verifier_schemas import SaveVerifier, Verifier, VerifierFilterQuery, VerifiersQuery
 from lunaria.handlers.verifier_store import VerifierFilter, VerifiersStore
@@ -19,11 +21,13 @@ FIRST_VERSION = 1
 class VerifiersService:
     """The verifiers of all accounts."""
 
-    def __init__(self, store: VerifiersStore, clock: Clock) -> None:
+    def __init__(self, store: VerifiersStore, catalogue: Catalogue, clock: Clock) -> None:
         self._store = store
+        self._catalogue = catalogue
         self._clock = clock
 
     async def create(self, owner: UUID, wanted: SaveVerifier) -> UUID:
+        """Raises 403/11044 for policies that ask for an estimate which is turned off."""
         verifier_id, now = uuid4(), self._clock.now()
         row = {
             "verifier_id": verifier_id,
@@ -31,7 +35,7 @@ class VerifiersService:
             "version": FIRST_VERSION,
             "create_time": now,
             "last_update_time": now,
-            **_values(wanted),
+            **self._values(wanted),
         }
         await self._store.add(owner, row)
         return verifier_id
@@ -50,8 +54,8 @@ class VerifiersService:
         return await self._store.count(scope, query.filter)
 
     async def replace(self, scope: Scope, verifier_id: UUID, wanted: SaveVerifier) -> int:
-        """Replace a verifier as a whole: its new version. Raises 404/34004."""
-        version = await self._store.replace(scope, verifier_id, _values(wanted), self._clock.now())
+        """Replace a verifier as a whole: its new version. Raises 404/34004, 403/11044."""
+        version = await self._store.replace(scope, verifier_id, self._values(wanted), self._clock.now())
         if version is None:
             raise ApiError(34004, verifier_id)
         return version
@@ -61,9 +65,10 @@ class VerifiersService:
         if not await self._store.delete(scope, verifier_id):
             raise ApiError(34004, verifier_id)
 
-
-def _values(wanted: SaveVerifier) -> dict[str, Any]:
-    return {"description": wanted.description, "policies": msgspec.to_builtins(wanted.policies)}
+    def _values(self, wanted: SaveVerifier) -> dict[str, Any]:
+        policies = wanted.policies
+        self._catalogue.refuse_missing(asked(order_of(policies.detection, policies.extraction)))
+        return {"description": wanted.description, "policies": msgspec.to_builtins(policies)}
 
 
 def _verifier(row: RowMapping) -> Verifier:
