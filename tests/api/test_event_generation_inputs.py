@@ -161,7 +161,7 @@ async def test_boxes_replace_the_detection(account: Account, pictures: dict[str,
     ]
     (detection,) = event["detections"]
     assert overlap(detection["samples"]["face"]["detection"]["rect"], rect) > 0.8
-    assert (detection["detect_time"], detection["detect_ts"]) == ("2021-03-10T08:11:41.674Z", 1.5)
+    assert (detection["detect_time"], detection["detect_ts"]) == ("2021-03-10T08:11:41.674000Z", 1.5)
     assert detection["image_origin"] == "https://a.example/1"
 
 
