@@ -339,9 +339,14 @@ def _event_indexes() -> list[Index]:
             postgresql_using="gin",
             postgresql_ops={"meta": "jsonb_path_ops"},
         ),
-        # For conditions that no index knows: at least only the events that have something there are read.
+        # For conditions that no index knows: at least only what has something there is read.
         Index("events_with_meta", *by_value, postgresql_where=text("meta IS NOT NULL")),
-        Index("events_with_user_data", *by_value, postgresql_where=text("user_data <> ''")),
+        Index(
+            "events_with_user_data",
+            *by_value,
+            postgresql_include=["event_id", "user_data"],
+            postgresql_where=text("user_data <> ''"),
+        ),
         _substring_index("events"),
     ]
 

@@ -152,7 +152,13 @@ def _create_event_indexes() -> None:
         postgresql_ops={"meta": "jsonb_path_ops"},
     )
     op.create_index("events_with_meta", "events", by_value, postgresql_where=sa.text("meta IS NOT NULL"))
-    op.create_index("events_with_user_data", "events", by_value, postgresql_where=sa.text("user_data <> ''"))
+    op.create_index(
+        "events_with_user_data",
+        "events",
+        by_value,
+        postgresql_include=["event_id", "user_data"],
+        postgresql_where=sa.text("user_data <> ''"),
+    )
     found = op.get_bind().execute(sa.text("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")).first()
     if found is not None:  # the first schema has made it where it may be made
         op.create_index(
