@@ -367,6 +367,15 @@ async def test_end_gives_up_what_waits() -> None:
     assert counted("dropped") - dropped == 10
 
 
+async def test_what_can_be_delivered_at_the_end_is() -> None:
+    delivered = counted("delivered")
+    async with receiving(500, 200) as receiver:
+        async with sending() as sender:
+            send(sender, callback(receiver.url), *(plain_event(ACCOUNT) for _ in range(20)))
+        assert len(set(receiver.events)) == 20
+    assert counted("delivered") - delivered == 20
+
+
 async def test_event_that_cannot_be_written_fails_nobody() -> None:
     dropped = counted("dropped")
     bad = plain_event(ACCOUNT, meta={"text": "x"})

@@ -7,6 +7,7 @@ is dropped, logged and counted; nothing survives the end of the process.
 
 import asyncio
 import base64
+import contextlib
 import random
 import time
 from collections import deque
@@ -41,6 +42,8 @@ ANSWER_BYTES = 64 * 1024
 LONGEST_PAUSE = 60.0
 WORD_SECONDS = 60.0
 """Between two lines of the log about dropped callbacks."""
+END_SECONDS = 2.0
+"""For what still waits when the process ends."""
 _WORTH_ANOTHER_ATTEMPT = frozenset({408, 425, 429})
 
 
@@ -126,7 +129,11 @@ class CallbackSender:
             self._queue(new.account_id, _Delivery(callback, new.event.event_id, body, headers))
 
     async def stop(self) -> None:
-        """Give up what waits and what is on its way."""
+        """Give what waits and what is on its way a moment, then give it up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
         lost = self._waiting + self._under_way
         for task in self._tasks:
             task.cancel()
