@@ -18,6 +18,8 @@ from lunaria.storage.scope import EVERYTHING, Scope, ScopedConnection
 ESTIMATES = ("age", "gender", "ethnicity", "has_basic", "descriptor_samples", "basic_samples")
 """The columns that temporary attributes and faces' attributes share."""
 DESCRIPTOR = ("version", "coding", "data", "score")
+_ADD = insert(attributes)
+_ADD_DESCRIPTORS = insert(attribute_descriptors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,10 @@ async def add_temporary_attributes(
     descriptors: Mapping[UUID, Iterable[CodedDescriptor]],
 ) -> None:
     """Add the rows, and the descriptors by attribute. `rows` must not be empty."""
-    await connection.execute(insert(attributes), rows)
+    await connection.insert(_ADD, rows)
     described_rows = descriptor_rows("attribute_id", descriptors)
     if described_rows:
-        await connection.execute(insert(attribute_descriptors), described_rows)
+        await connection.insert(_ADD_DESCRIPTORS, described_rows)
 
 
 class AttributesStore:

@@ -10,6 +10,8 @@ from lunaria.storage.database import Database
 from lunaria.storage.schema import blobs
 from lunaria.storage.scope import Scope, ScopedConnection
 
+_ADD = insert(blobs)
+
 
 class BlobsStore:
     """Rows of `blobs`."""
@@ -49,4 +51,4 @@ class BlobsStore:
 
 async def add_blobs(connection: ScopedConnection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add records of blobs whose bytes are stored. `rows` must not be empty."""
-    await connection.execute(insert(blobs), rows)
+    await connection.insert(_ADD, rows)

@@ -20,16 +20,20 @@ from lunaria.storage.scope import Scope, ScopedConnection
 
 Row = Mapping[str, Any]
 
+_ADD = insert(events)
+_ADD_DETAILS = insert(event_details)
+_ADD_DESCRIPTORS = insert(event_descriptors)
+
 
 async def add_events(connection: ScopedConnection, new: Sequence[NewEvent]) -> None:
     """Add events of the scope's account in the caller's transaction. Await `EventsStore.make_room` before it."""
     if not new:
         return
-    await connection.execute(insert(events), [row_of(one) for one in new])
-    await connection.execute(insert(event_details), [details_of(one) for one in new])
+    await connection.insert(_ADD, [row_of(one) for one in new])
+    await connection.insert(_ADD_DETAILS, [details_of(one) for one in new])
     descriptors = [row for one in new for row in descriptors_of(one)]
     if descriptors:
-        await connection.execute(insert(event_descriptors), descriptors)
+        await connection.insert(_ADD_DESCRIPTORS, descriptors)
 
 
 class EventsStore:

@@ -23,6 +23,8 @@ from lunaria.storage.database import Database
 from lunaria.storage.schema import attribute_descriptors, attributes, face_attributes, face_descriptors, faces
 from lunaria.storage.scope import Scope, ScopedConnection
 
+_ADD = insert(face_attributes)
+_ADD_DESCRIPTORS = insert(face_descriptors)
 _SOURCE_CONSTRAINT = "uq_face_attributes_source_attribute_id"
 
 
@@ -72,9 +74,9 @@ async def add_attributes(
         await _copy(connection, face_id, given, now)
         return
     row: Mapping[str, Any] = {"face_id": face_id, "create_time": now, **given.columns}
-    await connection.execute(insert(face_attributes), row)
+    await connection.insert(_ADD, [row])
     if given.descriptors:
-        await connection.execute(insert(face_descriptors), descriptor_rows("face_id", {face_id: given.descriptors}))
+        await connection.insert(_ADD_DESCRIPTORS, descriptor_rows("face_id", {face_id: given.descriptors}))
 
 
 async def _copy(connection: ScopedConnection, face_id: UUID, attribute_id: UUID, now: datetime) -> None:

@@ -11,7 +11,7 @@ from lunaria.estimation.catalogue import Catalogue, asked
 from lunaria.handlers.orders import order_of
 from lunaria.handlers.policies import Policies
 from lunaria.handlers.schemas import Handler, HandlerFilterQuery, HandlersQuery, HandlerType, SaveHandler
-from lunaria.handlers.store import HandlerFilter, HandlersStore
+from lunaria.handlers.store import HandlersStore
 from lunaria.http.errors import ApiError
 from lunaria.kit.times import Clock
 from lunaria.storage.scope import Scope
@@ -43,10 +43,10 @@ class HandlersService:
 
     async def get(self, scope: Scope, handler_id: UUID) -> Handler:
         """Raises 404/34000, 500/34002."""
-        found = await self._store.find(scope, HandlerFilter(handler_id=handler_id), 1, 0)
-        if not found:
+        found = await self._store.get(scope, handler_id)
+        if found is None:
             raise ApiError(34000, handler_id)
-        return _handler(found[0])
+        return _handler(found)
 
     async def get_many(self, scope: Scope, query: HandlersQuery) -> list[Handler]:
         """Raises 500/34002."""

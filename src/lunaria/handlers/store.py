@@ -6,18 +6,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, insert, literal, select, update
 
 from lunaria.storage.database import Database
 from lunaria.storage.schema import handlers
-from lunaria.storage.scope import Scope
+from lunaria.storage.scope import PreparedStatement, Scope, scoped_later
+
+_ONE = PreparedStatement(
+    scoped_later(select(handlers).where(handlers.c.handler_id == bindparam("handler_id")), handlers)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerFilter:
     """Conditions that handlers fulfil all together; None: no such condition."""
 
-    handler_id: UUID | None = None
     types: Collection[int] | None = None
     description: str | None = None
     """Part of the description, in capitals or not."""
@@ -32,6 +35,11 @@ class HandlersStore:
     async def add(self, owner: UUID, row: Mapping[str, Any]) -> None:
         async with self._database.scoped_transaction(Scope(owner)) as connection:
             await connection.execute(insert(handlers), row)
+
+    async def get(self, scope: Scope, handler_id: UUID) -> RowMapping | None:
+        """One handler: what every request that goes through it begins with."""
+        async with self._database.scoped_connect(scope) as connection:
+            return (await connection.run(_ONE, handler_id=handler_id)).mappings().first()
 
     async def find(self, scope: Scope, wanted: HandlerFilter, limit: int, offset: int) -> Sequence[RowMapping]:
         """A page of the handlers that fulfil the filter, the newest first."""
@@ -65,8 +73,6 @@ class HandlersStore:
 
 def _conditions(wanted: HandlerFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if wanted.handler_id is not None:
-        conditions.append(handlers.c.handler_id == wanted.handler_id)
     if wanted.types is not None:
         conditions.append(handlers.c.handler_type.in_(wanted.types))
     if wanted.description is not None:

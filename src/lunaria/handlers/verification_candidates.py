@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lunaria.events.store import EventsStore
 from lunaria.events.stored import StoredEvent, stored_event
-from lunaria.faces.filters import FaceFilter
 from lunaria.faces.schemas import Face, shown_face
 from lunaria.faces.store import FacesStore
 from lunaria.handlers.verification_schemas import VerificationQuery
@@ -88,7 +87,7 @@ class CandidateReader:
             (origin, key): MatchedAttribute(attribute_id=key) for origin, key in keys if origin == "attribute"
         }
         if faces:
-            rows = await self._faces.find(scope, FaceFilter(face_ids=faces), len(faces), 0, with_lists=True)
+            rows = await self._faces.get(scope, faces, with_lists=True)
             shown |= {("face", row["face_id"]): shown_face(row, None) for row in rows}
         if events:
             found = await self._events.get(scope, events, EVENT_FIELDS)

@@ -280,9 +280,8 @@ class MatchingService:
         if not keys:
             return {}
         if origin == "faces":
-            wanted = FaceFilter(face_ids=list(keys))
-            rows = await self.faces.find(scope, wanted, len(keys), 0, with_lists="lists" in fields)
-            return {row["face_id"]: row for row in rows}
+            found = await self.faces.get(scope, keys, with_lists="lists" in fields)
+            return {row["face_id"]: row for row in found}
         if origin == "events":
             return await self.events.get(scope, keys, fields)
         return {key: dict(row) for key, row in (await self.store.found_attributes(scope, keys)).items()}

@@ -12,7 +12,22 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Alias, ColumnClause, CursorResult, Delete, FromClause, Insert, Select, Table, Update, select
+from sqlalchemy import (
+    Alias,
+    BindParameter,
+    ColumnClause,
+    CursorResult,
+    Delete,
+    FromClause,
+    Insert,
+    Select,
+    Table,
+    Update,
+    Uuid,
+    bindparam,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import Executable
@@ -33,6 +48,7 @@ class Scope:
 
 
 EVERYTHING = Scope(None)
+_ACCOUNT: BindParameter[Any] = bindparam("scope_account_id", type_=Uuid)
 
 
 class UnscopedStatementError(RuntimeError):
@@ -48,18 +64,50 @@ def scoped(statement: _Limited, table: FromClause, scope: Scope) -> _Limited:
     Raises:
         ValueError: the table's rows belong to no account.
     """
+    base, owner = _owned(table)
+    if scope.account_id is not None:
+        statement = statement.where(_belongs(table, base, owner, scope.account_id))
+    return _marked(statement, base)
+
+
+def scoped_later(statement: _Limited, table: FromClause) -> _Limited:
+    """As `scoped`, for a `PreparedStatement`: the scope is that of the connection which runs it."""
+    base, owner = _owned(table)
+    return _marked(statement.where(or_(_ACCOUNT.is_(None), _belongs(table, base, owner, _ACCOUNT))), base)
+
+
+class PreparedStatement:
+    """A SELECT that is built once, since building one takes longer than running it. Limit it with `scoped_later`.
+
+    Raises UnscopedStatementError when it is not limited.
+    """
+
+    def __init__(self, statement: Select[Any]) -> None:
+        refuse_unscoped(statement, None, EVERYTHING)
+        self.statement = statement
+
+
+def _owned(table: FromClause) -> tuple[Table, Table]:
+    """The table itself, and the one whose `account_id` decides about its rows. Raises ValueError."""
     base, owner = _base_table(table), owner_of(table)
     if base is None or owner is None:
         raise ValueError(f"The rows of {table} belong to no account")
-    if scope.account_id is not None:
-        if owner is base:
-            condition: ColumnElement[bool] = table.c.account_id == scope.account_id
-        else:
-            (key,) = owner.primary_key.columns
-            condition = table.c[key.name].in_(
-                select(key).where(owner.c.account_id == scope.account_id).execution_options(**{_LIMIT: True})
-            )
-        statement = statement.where(condition)
+    return base, owner
+
+
+def _belongs(
+    table: FromClause, base: Table, owner: Table, account_id: "UUID | BindParameter[Any]"
+) -> ColumnElement[bool]:
+    """The condition that rows are the account's."""
+    if owner is base:
+        own: ColumnElement[bool] = table.c.account_id == account_id
+        return own
+    (key,) = owner.primary_key.columns
+    keys = select(key).where(owner.c.account_id == account_id).execution_options(**{_LIMIT: True})
+    return table.c[key.name].in_(keys)
+
+
+def _marked(statement: _Limited, base: Table) -> _Limited:
     done = statement.get_execution_options().get(_MARK, frozenset())
     return statement.execution_options(**{_MARK: done | {base.name}})
 
@@ -89,6 +137,16 @@ class ScopedConnection:
         """Runs the statement. Raises UnscopedStatementError when it could touch another account's rows."""
         refuse_unscoped(statement, parameters, self.scope)
         return await self._connection.execute(statement, parameters)
+
+    async def run(self, prepared: PreparedStatement, **parameters: Any) -> CursorResult[Any]:
+        """Runs a prepared statement within the scope."""
+        given = {**parameters, _ACCOUNT.key: self.scope.account_id}
+        found: CursorResult[Any] = await self._connection.execute(prepared.statement, given)
+        return found
+
+    async def insert(self, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Runs an INSERT of at least one row; a single one takes a shorter way. Raises UnscopedStatementError."""
+        await self.execute(statement, rows[0] if len(rows) == 1 else rows)
 
     def select_owned(self, table: Table) -> Select[Any]:
         """See `select_owned`."""
