@@ -121,11 +121,12 @@ class Things:
             }
             warp = _made(client.post("/6/samples/bodies", content=BODY_WARP, headers=image))
             dynamic = _made(client.post("/6/handlers", json={"handler_type": 1}))
+            handler = _made(client.post("/6/handlers", json={"policies": {}}))["handler_id"]
             self.of_paths = {
                 ("/bodies/", "sample_id"): warp["sample_id"],
                 ("/events/raw", "handler_id"): dynamic["handler_id"],
+                ("events", "handler_id"): handler,  # one that keeps its policies
             }
-            handler = _made(client.post("/6/handlers", json={"policies": {}}))["handler_id"]
             seen = {"raw_descriptors": [{"type": "sdk_descriptor", "id": "fuzz", "data": DESCRIPTOR}]}
             (event,) = _made(client.post(f"/6/handlers/{handler}/events", json=seen))["events"]
             self.by_name = {
@@ -137,7 +138,7 @@ class Things:
                 "face_id": _made(client.post("/6/faces", json=face))["face_id"],
                 "image_id": _made(client.post("/6/images", content=photo, headers=image))["image_id"],
                 "object_id": _made(client.post("/6/objects", json={}))["object_id"],
-                "handler_id": handler,
+                "handler_id": _made(client.post("/6/handlers", json={"policies": {}}))["handler_id"],
                 "event_id": event["event_id"],
                 "verifier_id": _made(client.post("/6/verifiers", json={}))["verifier_id"],
                 "token_id": _made(client.post("/6/tokens", json={"expiration_time": None, "permissions": {}}))[
