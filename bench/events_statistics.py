@@ -1,14 +1,14 @@
 """How long statistics of a million events take, in the embedded PostgreSQL as it is delivered.
 
-    python -m bench.events_statistics [--events 1000000] [--rounds 5] [--markdown docs/performance.md]
+    python -m bench.events_statistics [--events 1000000] [--rounds 5] [--folder FOLDER] [--markdown FILE]
 
-Events of three months (`bench.event_rows`); each request is about the last thirty days of the largest account, of all
-accounts, and about everything. What is timed is the service: from the request to the answer as JSON, without HTTP.
+Events of three months (`event_rows`), kept in the folder and used again, also by `bench.events`. Each request is about
+the last thirty days of the largest account, of all accounts, and about everything. What is timed is the service: from
+the request to the answer as JSON, without HTTP.
 """
 
 import argparse
 import asyncio
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import msgspec
 
-from bench.event_rows import EventRows, load
+from bench.events import loaded, server
 from bench.report import add_markdown_argument, conditions, progress, publish, table
-from lunaria.events.partitions import Partitions
 from lunaria.events.statistics import StatisticsService
 from lunaria.events.statistics_schemas import StatisticsRequest
-from lunaria.kit.times import SystemClock, format_time
-from lunaria.storage.database import Database
-from lunaria.storage.embedded import EmbeddedPostgres
-from lunaria.storage.migrate import upgrade
+from lunaria.kit.times import format_time
 from lunaria.storage.scope import EVERYTHING, Scope
 
 Json = dict[str, Any]
@@ -104,23 +99,11 @@ class Figure:
 
 
 async def measure(url: str, count: int, rounds: int) -> list[Figure]:
-    await upgrade(url)
-    made = EventRows(count)
-    database = Database(url, statement_timeout=60)
-    try:
-        begin = made.until - timedelta(days=92)
-        await Partitions(database, SystemClock()).make_room([begin + timedelta(days=day) for day in range(94)])
-        connection = await asyncpg.connect(url)
-        started = time.perf_counter()
-        await load(connection, made)
-        await connection.close()
-        progress(f"{count} events in {time.perf_counter() - started:.0f} s")
+    async with loaded(url, count) as (database, made):
         month = [{"begin": format_time(made.until - MONTH)}]
         ranges = ((Scope(made.accounts[0]), month), (EVERYTHING, month), (EVERYTHING, []))
         service = StatisticsService(database, 500_000)
         return [await _figure(service, name, wanted, ranges, rounds) for name, wanted in REQUESTS.items()]
-    finally:
-        await database.close()
 
 
 async def _figure(
@@ -146,7 +129,7 @@ def report(figures: Sequence[Figure], count: int, rounds: int) -> str:
         f"{count:,} events of 92 days, five accounts, the largest with 55% of them. "
         f"Least of {rounds} calls, in milliseconds."
     )
-    header = ("request", "rows", "30 days, largest account", "30 days, all accounts", "all 92 days, all accounts")
+    header = ("request", "most rows", "30 days, largest account", "30 days, all accounts", "all 92 days, all accounts")
     rows = [(one.name, one.rows, *(f"{value:.0f}" for value in one.milliseconds)) for one in figures]
     return f"{conditions(told, 'sqlalchemy', 'asyncpg')}\n\n{table(header, rows)}"
 
@@ -154,17 +137,12 @@ def report(figures: Sequence[Figure], count: int, rounds: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     add_markdown_argument(parser)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lunaria-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # root's PostgreSQL runs as another account
-        server = EmbeddedPostgres(folder / "postgres")
-        try:
-            found = asyncio.run(measure(server.start(), arguments.events, arguments.rounds))
-        finally:
-            server.stop()
+    with server(arguments.folder) as url:
+        found = asyncio.run(measure(url, arguments.events, arguments.rounds))
     publish("events statistics", report(found, arguments.events, arguments.rounds), arguments.markdown)
 
 

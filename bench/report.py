@@ -49,6 +49,7 @@ def _without_output(words: Sequence[str]) -> Iterable[str]:
     for word in words:
         if skip or word.split("=")[0] in (
             "--markdown",
+            "--folder",
             "--roc",
             "--plots",
             "--peer-python",
