@@ -101,13 +101,17 @@ class Figure:
 async def measure(url: str, count: int, rounds: int) -> list[Figure]:
     async with loaded(url, count) as (database, made):
         month = [{"begin": format_time(made.until - MONTH)}]
-        ranges = ((Scope(made.accounts[0]), month), (EVERYTHING, month), (EVERYTHING, []))
+        ranges: Sequence[tuple[Scope, list[Json]]] = (
+            (Scope(made.accounts[0]), month),
+            (EVERYTHING, month),
+            (EVERYTHING, []),
+        )
         service = StatisticsService(database, 500_000)
         return [await _figure(service, name, wanted, ranges, rounds) for name, wanted in REQUESTS.items()]
 
 
 async def _figure(
-    service: StatisticsService, name: str, wanted: Json, ranges: Sequence[tuple[Scope, Any]], rounds: int
+    service: StatisticsService, name: str, wanted: Json, ranges: Sequence[tuple[Scope, list[Json]]], rounds: int
 ) -> Figure:
     rows, least = 0, []
     for scope, period in ranges:
