@@ -39,8 +39,6 @@ from lunaria.storage.scope import Scope
 ROUNDS = 8
 PAGE = 10
 LIMIT_MS = 300
-DEFAULT = "events_default"
-"""The partition for times far from now, which is empty here."""
 NOBODY = UUID(int=1)
 
 
@@ -180,11 +178,22 @@ class Search:
                 "SELECT inhrelid::regclass::text, inhparent::regclass::text FROM pg_inherits WHERE inhparent IN "
                 "(SELECT indexrelid FROM pg_index WHERE indrelid = 'events'::regclass)"
             )
+            empty = {
+                row["name"]
+                for row in await raw.fetch(
+                    "SELECT inhrelid::regclass::text AS name FROM pg_inherits "
+                    "WHERE inhparent = 'events'::regclass AND pg_relation_size(inhrelid) = 0"
+                )
+            }
         parents = dict(names)
-        nodes = [node for node in _nodes(found[0]["Plan"]) if not str(node.get("Index Name")).startswith(DEFAULT)]
-        used = {parents[node["Index Name"]] for node in nodes if "Index Name" in node}
+        nodes = list(_nodes(found[0]["Plan"]))
+        used = {
+            parents[node["Index Name"]]
+            for node in nodes
+            if "Index Name" in node and not any(node["Index Name"].startswith(name) for name in empty)
+        }
         scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
-        return sorted(used), sorted(scanned - {DEFAULT})
+        return sorted(used), sorted(scanned - empty)
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,12 +1,14 @@
 """Query parameters on the user's own fields of events: `meta.<path>[__operator][:type]`."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, cast, or_
+from sqlalchemy.dialects.postgresql import JSONPATH
 
 from lunaria.events.meta_filters import META_TYPES, MetaPath, MetaType, MetaValue, meta_condition, read_meta_path
 from lunaria.storage.schema import events
@@ -19,6 +21,10 @@ NAME_PATTERN = rf"^meta\.[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(:({'|'.join(META_TYPES)
 """Names of such parameters, for the document; an operator looks like the end of a field's name."""
 
 _EQUAL = ("eq", "in")
+_TESTS: Mapping[Operator, str] = MappingProxyType(
+    {"like": 'like_regex {} flag "q"', "gt": "> {}", "gte": ">= {}", "lt": "< {}", "lte": "<= {}"}
+)
+"""In the language of JSON paths."""
 _LISTS = ("in", "nin")
 _TEXT_ONLY = ("like", "nlike")
 _WITH_NULL = ("eq", "neq", "in", "nin")
@@ -42,14 +48,21 @@ class MetaFilter:
     @property
     def condition(self) -> ColumnElement[bool]:
         """In SQL, for a statement on `events`."""
-        condition = meta_condition(self.path, self.kind, self.operator, self.value)
+        return and_(*self._implied(), meta_condition(self.path, self.kind, self.operator, self.value))
+
+    def _implied(self) -> Iterator[ColumnElement[bool]]:
+        """What follows from the condition, and is known by an index or computed and estimated at little cost."""
         values = self.value if isinstance(self.value, tuple) else (self.value,)
-        if None in values and self.operator in _EQUAL:
-            return condition
-        # Both follow from the condition; they are what indexes know.
         if self.operator in _EQUAL:
-            return and_(condition, or_(*(events.c.meta.contains(self._containing(value)) for value in values)))
-        return and_(condition, events.c.meta.is_not(None))
+            if None not in values:
+                yield or_(*(events.c.meta.contains(self._containing(value)) for value in values))
+            return
+        yield events.c.meta.is_not(None)
+        test = _TESTS.get(self.operator)
+        if test is not None and self.value != "":
+            path = "".join(f".{json.dumps(name)}" for name in self.path)
+            found = f"strict ${path} ? (@ {test.format(json.dumps(self.value))})"
+            yield events.c.meta.path_exists(cast(found, JSONPATH))
 
     def _containing(self, value: MetaValue) -> Any:
         """The least meta that has the value at the path."""
