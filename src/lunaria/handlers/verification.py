@@ -37,7 +37,7 @@ from lunaria.handlers.verifier_policies import VerifierPolicies, VerifierStorage
 from lunaria.http.errors import ApiError
 from lunaria.kit.pool import WorkerPool
 from lunaria.matching.matcher import Matcher
-from lunaria.matching.schemas import MatchRaw
+from lunaria.matching.schemas import MatchRaw, RawResult
 from lunaria.matching.service import MatchingService
 from lunaria.storage.scope import Scope
 from lunaria.vision.plan import ImageType
@@ -91,20 +91,8 @@ class VerificationService:
 
     async def verify_raw(self, policies: VerifierPolicies, wanted: MatchRaw) -> RawVerificationResult:
         """Compare every reference with every candidate. Raises 400/12022."""
-        threshold = policies.verification_threshold
         compared = await self._matcher.raw(wanted)
-        return RawVerificationResult(
-            [
-                RawVerifications(
-                    one.reference_id,
-                    [
-                        RawVerification(match.candidate_id, match.similarity, status=match.similarity > threshold)
-                        for match in one.matches
-                    ],
-                )
-                for one in compared.matches
-            ]
-        )
+        return await self._pool.run(_decided, compared, policies.verification_threshold)
 
     async def verify(
         self, owner: UUID, policies: VerifierPolicies, sources: Sources, query: VerificationQuery
@@ -135,7 +123,7 @@ class VerificationService:
         )
         return VerificationResult(
             [
-                *(self._image(source, image, detections) for source, image in zip(sources.images, images, strict=True)),
+                *(self._image(image, detections) for image in images),
                 *(
                     self._descriptor(given, extract, verified)
                     for given, extract, verified in zip(
@@ -202,9 +190,7 @@ class VerificationService:
             for place, attribute in zip(kept, made, strict=True)
         ]
 
-    def _image(
-        self, source: SourceImage, image: ExaminedImage, detections: Iterator[VerifiedDetection]
-    ) -> VerifiedImage:
+    def _image(self, image: ExaminedImage, detections: Iterator[VerifiedDetection]) -> VerifiedImage:
         return VerifiedImage(
             filename=image.filename,
             status=image.status,
@@ -213,7 +199,7 @@ class VerificationService:
                 [next(detections) for _ in image.faces],
                 FilteredVerifications(
                     [
-                        FilteredVerification(FilteredSample(image.filename, _sample(source, face, None)), face.reasons)
+                        FilteredVerification(FilteredSample(image.filename, _sample(face, None)), face.reasons)
                         for face in image.filtered_faces
                     ]
                 ),
@@ -227,6 +213,22 @@ class VerificationService:
         return VerifiedImage(
             given.filename, examined.status, self._examiner.error_of(examined), VerifiedDetections([detection])
         )
+
+
+def _decided(compared: RawResult, threshold: float) -> RawVerificationResult:
+    """The similarities, each with what it means."""
+    return RawVerificationResult(
+        [
+            RawVerifications(
+                one.reference_id,
+                [
+                    RawVerification(match.candidate_id, match.similarity, status=match.similarity > threshold)
+                    for match in one.matches
+                ],
+            )
+            for one in compared.matches
+        ]
+    )
 
 
 def _order(policies: VerifierPolicies, query: VerificationQuery) -> Order:
@@ -245,14 +247,15 @@ def _unsaved(found: _Found) -> bytes | None:
 
 def _of_face(found: _Found, kept: _Kept, verified: list[Verification]) -> VerifiedDetection:
     return VerifiedDetection(
-        _sample(found.source, found.face, kept.sample),
+        _sample(found.face, kept.sample),
         face_attributes(found.extract, kept.attribute, kept.samples),
         verified,
     )
 
 
-def _sample(source: SourceImage, face: ExaminedFace, sample_id: UUID | None) -> VerifiedSample:
-    detection = shown_face(source, face.detection)
+def _sample(face: ExaminedFace, sample_id: UUID | None) -> VerifiedSample:
+    """A face for the wire. Verifiers do not look at the boxes that come with warps."""
+    detection = shown_face(None, face.detection)
     url = None if sample_id is None else f"/6/samples/faces/{sample_id}"
     return VerifiedSample(
         VerifiedFace(sample_id=sample_id, url=url, detection=detection, **msgspec.structs.asdict(detection))
