@@ -350,6 +350,16 @@ async def test_queues_are_bounded(limits: dict[str, int]) -> None:
         assert sorted(receiver.events) == sorted(first), "the last ones are dropped"
 
 
+@pytest.mark.parametrize("limits", [{"queue": 10}, {"queue_bytes": 6000}])
+async def test_many_receivers_do_not_get_round_the_bounds(limits: dict[str, int]) -> None:
+    dropped = counted("dropped")
+    async with receiving(None) as receiver, sending(**limits) as sender:
+        for _ in range(100):
+            send(sender, callback(receiver.url), plain_event(uuid4()))
+            await asyncio.sleep(0)  # each receiver's sender takes what is there for it
+        assert sender._waiting == 100 - (counted("dropped") - dropped) <= 10
+
+
 async def test_nothing_is_kept_of_what_was_sent() -> None:
     async with receiving() as receiver, sending(receiver_queue=5) as sender:
         for _ in range(20):

@@ -59,7 +59,7 @@ class CallbackMessage(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class CallbackLimits:
-    """`queue` callbacks of `queue_bytes` wait altogether, `receiver_queue` for one receiver.
+    """`queue` callbacks of `queue_bytes` wait or are on their way altogether, `receiver_queue` wait for one receiver.
 
     Each is attempted `attempts` times, the second time after about `pause` seconds, which double with every attempt.
     """
@@ -108,7 +108,6 @@ class CallbackSender:
         self._room = asyncio.Semaphore(limits.connections)
         self._waiting = 0
         self._waiting_bytes = 0
-        self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._dropped = 0
         self._next_word = 0.0
@@ -134,7 +133,7 @@ class CallbackSender:
             async with asyncio.timeout(END_SECONDS):
                 while self._tasks:
                     await asyncio.wait(self._tasks)
-        lost = self._waiting + self._under_way
+        lost = self._waiting
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -185,15 +184,14 @@ class CallbackSender:
         try:
             while lane.waiting and not (lane.failing and lane.senders > 1):
                 delivery = lane.waiting.popleft()
-                self._waiting -= 1
-                self._waiting_bytes -= len(delivery.body)
                 lane.busy += 1
-                self._under_way += 1
                 try:
                     await self._deliver(account, lane, delivery)
                 finally:
                     lane.busy -= 1
-                    self._under_way -= 1
+                    # Not before: it may have waited for a connection, or for its next attempt.
+                    self._waiting -= 1
+                    self._waiting_bytes -= len(delivery.body)
                 self._employ(account_id, receiver, lane)
         finally:
             lane.senders -= 1
