@@ -136,6 +136,18 @@ async def test_bytes_that_wait_are_bounded(world: World) -> None:
     assert [step for step in world.steps if step.startswith("told")] == ["told 1 a", "told 1 c"]
 
 
+async def test_meta_that_waits_is_bounded(world: World) -> None:
+    event = Event(event_id=uuid4(), url=None, create_time=NOW, end_time=NOW, meta={"note": "x" * 500})
+    large = PreparedEvent(NewEvent(UUID(int=7), uuid4(), event))
+    recorder = world.recorder(queue=10, queue_bytes=100)
+    await recorder.record([large], wait=False, request_id="a")
+    with pytest.raises(ApiError):
+        await recorder.record([prepared(1)], wait=False, request_id="b")
+    recorder.start()
+    await recorder.stop()
+    assert [step for step in world.steps if step.startswith("told")] == ["told 1 a"]
+
+
 async def test_a_failure_in_the_background_leaves_the_others_alone(world: World) -> None:
     recorder = world.recorder()
     recorder.start()

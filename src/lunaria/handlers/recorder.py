@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from lunaria.attributes.service import NewTemporaryAttribute
@@ -51,7 +52,7 @@ class PreparedEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Events of one request; `size`: bytes that they hold until they are written."""
+    """Events of one request; `size`: about as many bytes as they hold until they are written."""
 
     prepared: Sequence[PreparedEvent]
     request_id: str
@@ -59,7 +60,7 @@ class _Job:
 
 
 class Recorder:
-    """Records events at once or in the background, where at most `queue` events and `queue_bytes` of blobs wait."""
+    """Records events at once or in the background, where at most `queue` events with `queue_bytes` wait."""
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class Recorder:
         if wait:
             await self._record(prepared, request_id)
             return
-        job = _Job(prepared, request_id, sum(len(blob.data) for one in prepared for blob in one.blobs))
+        job = _Job(prepared, request_id, sum(map(_size, prepared)))
         if self._waiting_events and (
             self._waiting_events + len(prepared) > self._most_events
             or self._waiting_bytes + job.size > self._most_bytes
@@ -167,3 +168,9 @@ class Recorder:
                     raise ApiError(22003, error.id) from None
             if events:
                 await add_events(connection, events)
+
+
+def _size(prepared: PreparedEvent) -> int:
+    """The bytes of what can be large of an event: its blobs and its meta."""
+    meta = prepared.new.event.meta
+    return sum(len(blob.data) for blob in prepared.blobs) + (0 if meta is None else len(msgspec.json.encode(meta)))
