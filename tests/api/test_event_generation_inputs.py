@@ -320,3 +320,20 @@ async def test_whole_images_are_kept_once(
     copy = event["detections"][0]["image_origin"]
     assert copy != image_url
     assert decoded((await account.client.get(copy)).content).shape == decoded(pictures["obama"]).shape
+
+
+async def test_only_own_images_are_processed(
+    account: Account, new_account: AccountFactory, pictures: dict[str, bytes]
+) -> None:
+    """Also for accounts that may look at those of others."""
+    handler = await new_handler(account)
+    (event,) = (await generate(account, handler, pictures["obama"]))["events"]
+    (sample,) = event["face_attributes"]["samples"]
+    image = checked(await account.client.post("/6/images", content=pictures["obama"], headers=JPEG), 201)
+    advanced = await new_account("advanced_user")
+    assert (await advanced.client.get(image["url"])).status_code == 200
+    handler = await new_handler(advanced)
+    for body, query in (({"samples": [sample]}, "image_type=1"), ({"urls": [image["url"]]}, "")):
+        answer = await generate_from(advanced, handler, body, query)
+        assert answer["events"] == []
+        assert [one["error"]["error_code"] for one in answer["images"]] == [13003]

@@ -318,6 +318,11 @@ async def test_warps_and_stored_samples(account: Account, face: str, obama: byte
     similarities = [one["verifications"][0]["similarity"] for one in (by_warp, by_id)]
     assert similarities[0] == similarities[1]
     assert similarities[0] == pytest.approx(detection["verifications"][0]["similarity"], abs=0.02)
+    boxes = [{"filename": "a.jpg", "face_bounding_boxes": [{"x": 5, "y": 6, "width": 7, "height": 8}]}]
+    form: list[Any] = [*files(a_jpg=warp), ("face_bounding_boxes", (None, json.dumps(boxes), "application/json"))]
+    (image,) = images_of(checked(await account.client.post(url, files=form)))
+    (boxed,) = image["detections"]["face_detections"]
+    assert boxed["sample"]["face"]["rect"] == by_warp["sample"]["face"]["rect"], "boxes of warps are ignored"
     (wrong,) = await verify(account, verifier_id, obama, face_ids=face, image_type=1)
     assert (wrong["status"], wrong["error"]["error_code"]) == (0, 11030)
 

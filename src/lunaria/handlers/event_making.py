@@ -177,12 +177,12 @@ def _aggregate(person: Person) -> AggregateEstimations:
     )
 
 
-def shown_face(source: SourceImage, detection: FaceDetection, moved: Sequence[str] = EXTRACTED) -> FaceDetection:
+def shown_face(source: SourceImage | None, detection: FaceDetection, moved: Sequence[str] = EXTRACTED) -> FaceDetection:
     """A detection for the wire, without the estimates that were `moved` to the event as a whole.
 
-    The rectangle of a warp is the one that the client gave, where it did.
+    The rectangle of a warp is the one that the client gave with the `source`, where it did.
     """
-    boxes = source.face_boxes if source.image_type is ImageType.FACE_WARP else None
+    boxes = source.face_boxes if source is not None and source.image_type is ImageType.FACE_WARP else None
     return msgspec.structs.replace(
         detection,
         rect=Rect(*boxes[0]) if boxes else detection.rect,

@@ -123,7 +123,9 @@ class SourceReader:
         image_type = ImageType(call.query.image_type)
         if kind == JSON:
             body = decode_body(call.body, HandlerSources if policies else VerifierSources)
-            return await self._from_json(body, image_type, call.principal, call.headers.get("host", ""))
+            # Who sees everybody's images may still have only the own ones processed.
+            own = replace(call.principal, sees_all=False)
+            return await self._from_json(body, image_type, own, call.headers.get("host", ""))
         if kind == MULTIPART:
             return await self._from_form(parse_multipart(header, call.body), image_type, policies=policies)
         if kind in DESCRIPTOR_TYPES:
