@@ -351,7 +351,7 @@ async def test_strangers_find_nothing(stranger: Account, made: list[NewEvent]) -
 async def test_account_filter(owner: Account, new_account: AccountFactory, made: list[NewEvent]) -> None:
     reader = await new_account("advanced_user")
     await expect(reader, made, [0, 1, 2, 3, 4], account_id=str(owner.id))
-    mine = await reader.client.get("/6/events", params={"event_ids": made[1].event.event_id})
+    mine = await reader.client.get("/6/events", params={"event_ids": str(made[1].event.event_id)})
     assert len(mine.json()["events"]) == 1, "who may see everything does so without naming an account"
 
 
