@@ -121,6 +121,8 @@ class VersionIndex:
         if not sets:
             return None
         admitted = BitMap.intersection(*sets) if len(sets) > 1 else sets[0]
+        if len(admitted) == len(self.row_of):
+            return None  # as where one account owns all: the scan need not look which are meant
         return np.frombuffer(admitted.to_array(), np.uint32).astype(np.int32)
 
     @contextmanager
