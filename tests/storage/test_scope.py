@@ -1,14 +1,24 @@
 """The guard against statements that forget the account."""
 
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import Select, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
 from lunaria.storage.database import Database
 from lunaria.storage.schema import blobs, database_settings, face_attributes, faces, list_faces, lists
-from lunaria.storage.scope import EVERYTHING, Scope, UnscopedStatementError, refuse_unscoped, scoped, select_owned
+from lunaria.storage.scope import (
+    EVERYTHING,
+    PreparedStatement,
+    Scope,
+    UnscopedStatementError,
+    refuse_unscoped,
+    scoped,
+    scoped_later,
+    select_owned,
+)
 
 MINE = Scope(uuid4())
 OTHER = uuid4()
@@ -77,9 +87,33 @@ def test_rows_given_as_parameters_are_looked_at() -> None:
         refuse_unscoped(insert(faces), [*rows, {"face_id": uuid4(), "account_id": OTHER}], MINE)
 
 
+@pytest.mark.parametrize("name", [name for name, statement in FORGOTTEN.items() if isinstance(statement, Select)])
+def test_statement_that_forgets_the_account_cannot_be_prepared(name: str) -> None:
+    with pytest.raises(UnscopedStatementError):
+        PreparedStatement(FORGOTTEN[name])
+
+
+async def test_rows_of_others_cannot_be_inserted(clean_database: Database) -> None:
+    """One by one or many at once."""
+    own, foreign = (
+        {"face_id": uuid4(), "account_id": account, "create_time": datetime.now(UTC)}
+        for account in (MINE.account_id, OTHER)
+    )
+    async with clean_database.scoped_transaction(MINE) as connection:
+        for rows in ([foreign], [own, foreign]):
+            with pytest.raises(UnscopedStatementError):
+                await connection.insert(insert(faces), rows)
+        await connection.insert(insert(faces), [own])
+        await connection.insert(insert(faces), [{**own, "face_id": uuid4()}, {**own, "face_id": uuid4()}])
+        counted = connection.scoped(select(func.count()).select_from(faces), faces)
+        assert (await connection.execute(counted)).scalar_one() == 3
+
+
 def test_table_of_nobody_cannot_be_scoped() -> None:
     with pytest.raises(ValueError, match="belong to no account"):
         scoped(select(database_settings), database_settings, MINE)
+    with pytest.raises(ValueError, match="belong to no account"):
+        scoped_later(select(database_settings), database_settings)
 
 
 async def test_scope_decides_what_is_seen(clean_database: Database) -> None:
@@ -99,6 +133,10 @@ async def test_scope_decides_what_is_seen(clean_database: Database) -> None:
             for table in (faces, face_attributes):
                 rows = await connection.execute(connection.select_owned(table))
                 assert {row.face_id for row in rows} == expected
+                later = PreparedStatement(
+                    scoped_later(select(table.c.face_id).where(table.c.face_id.in_([mine, bindparam("other")])), table)
+                )
+                assert set((await connection.run(later, other=other)).scalars()) == expected
     async with clean_database.scoped_transaction(MINE) as connection:
         removed = await connection.execute(connection.scoped(delete(faces), faces))
         assert removed.rowcount == 1
