@@ -1,4 +1,4 @@
-"""Train the head for ethnicity on UTKFace, and measure age, gender and ethnicity on the part that is kept from it.
+"""Train the head for ethnicity on UTKFace, and measure gender and ethnicity on the part that is kept from it.
 
     python -m training.ethnicity --data FOLDER [--models FOLDER] [--cache FOLDER] [--measure]
 
@@ -63,7 +63,7 @@ def is_reported(file: str) -> bool:
 
 
 def measure(chain: Chain, archive: Path, ethnicities: Sequence[Ethnicities]) -> list[dict[str, str]]:
-    """Figures on the reported part, by name: of age and gender, and of each way to tell the ethnicity."""
+    """Figures on the reported part, by name: of gender, and of each way to tell the ethnicity."""
     files, features = utkface(chain, archive)
     known = {file: index for index, file in enumerate(files) if is_reported(file)}
     estimator = BasicAttributeEstimator(*load(chain.store, "face_age"), *load(chain.store, "face_gender"), None)
@@ -73,15 +73,12 @@ def measure(chain: Chain, archive: Path, ethnicities: Sequence[Ethnicities]) -> 
         labels.append(label_of(file))
         found.append(estimator.estimate(views)[0])
         races.append([ETHNICITIES[int(one.estimate(views)[0].argmax())] for one in ethnicities])
-    errors = np.array([abs(one.age - label.age) for label, one in zip(labels, found, strict=True)])
     right = np.array([(one.male >= 0.5) == label.male for label, one in zip(labels, found, strict=True)])
     ages, truth = np.array([label.age for label in labels]), np.array([label.race for label in labels])
-    adult, grown, named = (ages >= 18) & (ages <= 65), ages >= CHILD, np.isin(truth, ETHNICITIES)
+    grown, named = ages >= CHILD, np.isin(truth, ETHNICITIES)
     wanted = sum(is_reported(file) for file in archive_files(archive))
     figures = {
         "UTKFace, faces found in the fifth kept from training": f"{len(found)} of {wanted}",
-        "age, UTKFace, the same fifth": f"mean absolute error {errors.mean():.2f} years (n={len(errors)}); "
-        f"18 to 65 years: {errors[adult].mean():.2f} (n={adult.sum()})",
         "gender, UTKFace, the same fifth": f"{right[grown].mean():.1%} from {CHILD} years on (n={grown.sum()}), "
         f"{right.mean():.1%} of all",
     }

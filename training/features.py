@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from lunaria.vision.estimators.features import FaceFeatureNetwork
-from lunaria.vision.geometry import Pixels, crop, inverse, square_transform, transform
+from lunaria.vision.geometry import Pixels, Points, crop, inverse, square_transform, transform
 from lunaria.vision.images import Decoder
 from lunaria.vision.landmarks import Landmarks
 from lunaria.vision.packs.manifest import Preprocessing
@@ -157,9 +157,14 @@ def varied(looked: Iterable[Looked], variations: int) -> Iterator[Looked]:
             table = np.rint(tones.T[:, None]).astype(np.uint8)
             other, points = np.asarray(cv2.LUT(warp, table), np.uint8), face.points5
             if index % 2 == 0:
-                other = np.ascontiguousarray(other[:, ::-1])
-                points = ([WARP_SIDE - 1, 0] + points * [-1, 1])[[1, 0, 2, 4, 3]]
+                other, points = mirrored(other, points)
             yield f"{file}|{index}", other, displaced(Landmarks(points, face.points68, 0.0), random, 2.0)
+
+
+def mirrored(pixels: Pixels, points5: Points) -> tuple[Pixels, Points]:
+    """The mirror image of a photograph and the five points in it."""
+    other = np.ascontiguousarray(pixels[:, ::-1])
+    return other, ([pixels.shape[1] - 1, 0] + points5 * [-1, 1])[[1, 0, 2, 4, 3]]
 
 
 def in_warp(pixels: Pixels, face: Landmarks) -> tuple[Pixels, Landmarks]:

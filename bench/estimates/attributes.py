@@ -23,7 +23,10 @@ RACES = ("caucasian", "african_american", "asian", "indian", "other")
 """What UTKFace's numbers stand for. Others have no word in the API and are left out of the ethnicities."""
 GROUPS = ((0, 12), (13, 17), (18, 29), (30, 44), (45, 59), (60, 120))
 GROWN, ADULT = 13, (18, 65)
-ROLES = ("face_detector", "face_landmarks68", "face_features", "face_age", "face_gender", "face_ethnicity")
+ROLES = (
+    *("face_detector", "face_landmarks68", "face_features", "face_age", "face_age_head", "face_gender"),
+    "face_ethnicity",
+)
 
 
 class Label(NamedTuple):
@@ -100,7 +103,7 @@ def measure(run: Run) -> list[Report]:
     if run.plots:
         draw_histogram(*errors.histogram(5), ("estimated less true age, years", "faces"), run.plots / "age.svg")
     data = (
-        f"UTKFace, the fifth that the head for ethnicity was not trained on: {len(names)} aligned crops (for "
+        f"UTKFace, the fifth that the heads for age and ethnicity were not trained on: {len(names)} aligned crops (for "
         "non-commercial research); the networks for age may have seen it"
         if known
         else f"{run.data.name}, {len(names):,} photographs"

@@ -36,7 +36,7 @@ def by_training(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
 
 @by_training
 def utkface(names: list[str]) -> list[str]:
-    """Those that the head for ethnicity was not trained on."""
+    """Those that the heads for age and ethnicity were not trained on."""
     from training.ethnicity import is_reported
 
     return [name for name in names if is_reported(name)]

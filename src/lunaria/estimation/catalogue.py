@@ -39,9 +39,10 @@ ESTIMATES: Mapping[str, tuple[Roles, ...]] = MappingProxyType(
             (*_MOVEMENTS, "face_features", "face_mask"),
             (*_MOVEMENTS, "face_features", "face_mask_open"),
         ),
-        "basic_attributes": (
-            ("face_features", "face_age", "face_gender", "face_ethnicity"),
-            ("face_features", "face_age", "face_gender", "face_ethnicity_open"),
+        "basic_attributes": tuple(
+            ("face_features", "face_age", *age, "face_gender", ethnicity)
+            for age in (("face_age_head",), ())
+            for ethnicity in ("face_ethnicity", "face_ethnicity_open")
         ),
         "face_quality": (_ALL_CHECKS, _OPEN_CHECKS),
         "iso": (_ALL_CHECKS, _OPEN_CHECKS),

@@ -8,6 +8,7 @@ from typing import Any
 
 from lunaria.kit.once import Once
 from lunaria.vision.checks import BY_NAME, Need, Value, needs
+from lunaria.vision.estimators.age_head import AgeHead
 from lunaria.vision.estimators.basic_attributes import (
     BasicAttributeEstimator,
     Ethnicities,
@@ -153,6 +154,7 @@ class FaceEstimators:
             load.session("face_gender"),
             load.preprocessing("face_gender"),
             ethnicities,
+            AgeHead(load.arrays("face_age_head")) if load.serves("face_age_head") else None,
         )
 
 

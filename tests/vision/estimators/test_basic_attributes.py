@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lunaria.vision.estimators.age_head import INPUTS, KNOTS, AgeHead, inputs
 from lunaria.vision.estimators.basic_attributes import (
     ETHNICITIES,
     BasicAttributeEstimator,
@@ -16,9 +17,11 @@ from lunaria.vision.estimators.basic_attributes import (
     HeadEthnicities,
 )
 from lunaria.vision.estimators.features import EMBEDDING, LinearHead
+from lunaria.vision.face_estimators import FaceEstimators
 from lunaria.vision.landmarks import Landmarks
+from lunaria.vision.networks import NetworkLoader
 from lunaria.vision.packs.manifest import Preprocessing
-from lunaria.vision.packs.store import ModelStore
+from lunaria.vision.packs.store import LicenceSetting, ModelStore
 from lunaria.vision.runtime import InferenceSession
 from lunaria.vision.views import FaceFeatures, FaceViews, SharedNetworks
 
@@ -60,11 +63,24 @@ def faces(count: int) -> FaceViews:
     return FaceViews(PIXELS, [Landmarks(POINTS, np.zeros((68, 2)), 0.0)] * count, shared)
 
 
-def estimator(ethnicities: Any, year: int = 20) -> BasicAttributeEstimator:
+def estimator(ethnicities: Any, year: int = 20, age_head: AgeHead | None = None) -> BasicAttributeEstimator:
     years = [float(index == year) for index in range(81)]
     return BasicAttributeEstimator(
-        session(age=years), PREPROCESSING, session(gender=[0.7, 0.3]), PREPROCESSING, ethnicities
+        session(age=years), PREPROCESSING, session(gender=[0.7, 0.3]), PREPROCESSING, ethnicities, age_head
     )
+
+
+def age_parameters(**changes: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """A hidden layer of two that looks at the first number of the embedding and at the decades dlib's network tells."""
+    hidden = np.zeros((INPUTS, 2), np.float16)
+    hidden[0, 0], hidden[EMBEDDING, 1] = 3, 1
+    found: dict[str, NDArray[Any]] = {
+        "hidden": hidden,
+        "hidden_bias": np.array([-1, -3], np.float32),
+        "output": np.array([2, 50], np.float32),
+        "summand": np.array(-0.5, np.float32),
+    }
+    return found | changes
 
 
 def test_age_and_gender_are_the_means_of_two_networks() -> None:
@@ -77,6 +93,35 @@ def test_age_and_gender_are_the_means_of_two_networks() -> None:
 
 def test_the_first_year_counts_a_quarter() -> None:
     assert estimator(None, year=0).estimate(faces(1))[0].age == pytest.approx((0.25 + 35.5) / 2)
+
+
+def test_the_head_corrects_the_mean_age() -> None:
+    """The features are all 1: (3 - 1) * 2 years are added and half a year is taken; 2 decades stay below the bias."""
+    found = estimator(None, age_head=AgeHead(age_parameters())).estimate(faces(2))
+    assert [face.age for face in found] == pytest.approx([(20 + 35.5) / 2 + 4 - 0.5] * 2)
+
+
+@pytest.mark.parametrize(("summand", "age"), [(200.0, 100.0), (-200.0, 0.0)])
+def test_a_corrected_age_stays_in_its_bounds(summand: float, age: float) -> None:
+    head = AgeHead(age_parameters(summand=np.array(summand)))
+    assert estimator(None, age_head=head).estimate(faces(1))[0].age == age
+
+
+def test_the_head_sees_how_far_ages_lie_above_each_knot() -> None:
+    row = inputs(np.full((1, EMBEDDING), 7, np.float32), np.array([12.0]), np.array([32.0]))[0]
+    assert (row.shape, set(row[:EMBEDDING])) == ((INPUTS,), {7.0})
+    above = row[EMBEDDING:].reshape(3, 1 + len(KNOTS)) * 10
+    for told, age in zip(above, (12, 32, 22), strict=True):
+        assert told.tolist() == pytest.approx([max(age - knot, 0) for knot in (0, *KNOTS)], abs=1e-5)
+
+
+def test_a_head_for_the_age_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="the shapes"):
+        AgeHead(age_parameters(output=np.zeros(3)))
+    parameters = age_parameters()
+    del parameters["summand"], parameters["hidden"]
+    with pytest.raises(ValueError, match="holds no hidden, summand"):
+        AgeHead(parameters)
 
 
 def test_the_head_is_read_by_its_labels() -> None:
@@ -107,7 +152,9 @@ def test_gear_leaves_others_out() -> None:
 def test_known_people(model_store: ModelStore, load_network: LoadNetwork, see_face: SeeFace) -> None:
     """Biden was about 70, Obama about 50, Eileen Collins about 40 when the photographs were taken."""
     head = HeadEthnicities(LinearHead.load(model_store.network("face_ethnicity").path))
-    estimator = BasicAttributeEstimator(*load_network("face_age"), *load_network("face_gender"), head)
+    with np.load(model_store.network("face_age_head").path, allow_pickle=False) as parameters:
+        age_head = AgeHead(dict(parameters))
+    estimator = BasicAttributeEstimator(*load_network("face_age"), *load_network("face_gender"), head, age_head)
     biden, obama, collins = (
         estimator.estimate(see_face(name))[0] for name in ("biden.jpg", "obama.jpg", "astronaut.png")
     )
@@ -121,6 +168,17 @@ def test_known_people(model_store: ModelStore, load_network: LoadNetwork, see_fa
     # Obama has parents of two of the classes: the head leans to no one.
     assert obama_is["caucasian"] < 0.6
     assert obama_is["african_american"] > 4 * biden_is["african_american"]
+
+
+def test_with_open_networks_alone_the_age_is_not_corrected(model_store: ModelStore, see_face: SeeFace) -> None:
+    face = see_face("biden.jpg")
+    corrected, open_only = (
+        FaceEstimators(NetworkLoader(ModelStore(model_store.folder, licence), "auto", "cpu")).basic_attributes()
+        for licence in get_args(LicenceSetting)
+    )
+    told = np.mean(open_only.told_ages(face))
+    assert open_only.estimate(face)[0].age == pytest.approx(told)
+    assert corrected.estimate(face)[0].age != pytest.approx(told)
 
 
 def test_gear_serves_without_our_training(load_network: LoadNetwork, see_face: SeeFace) -> None:

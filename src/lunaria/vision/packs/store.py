@@ -31,6 +31,7 @@ KINDS = {
     "face_blendshapes": {"face-blendshapes"},
     "face_features": {"faceres"},
     "face_age": {"dlib-age"},
+    "face_age_head": {"age-head"},
     "face_gender": {"dlib-gender"},
     "face_ethnicity": {"linear-head"},
     "face_ethnicity_open": {"gear"},
