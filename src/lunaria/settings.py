@@ -212,7 +212,8 @@ class Handlers(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 1000
     saving_bytes: Annotated[
-        int, Meta(ge=1024, description="Most bytes of samples, images and meta of the events that wait to be written.")
+        int,
+        Meta(ge=1024, description="Most bytes of the events that wait to be written, with their samples and images."),
     ] = 128 * MEBIBYTE
 
 
@@ -256,7 +257,10 @@ class Notifications(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Callbacks(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Annotated[
-        int, Meta(ge=1, description="Callbacks that may wait or be on their way, of all receivers; further ones are dropped.")
+        int,
+        Meta(
+            ge=1, description="Callbacks that may wait or be on their way, of all receivers; further ones are dropped."
+        ),
     ] = 10_000
     queue_bytes: Annotated[int, Meta(ge=1024, description="Bytes of callbacks that may wait, likewise.")] = (
         128 * MEBIBYTE

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from lunaria.app import Platform
+from lunaria.events import store
 from lunaria.events.event import NewEvent
 from lunaria.events.store import add_events
 from lunaria.events.stored import EVENT_TARGETS
@@ -431,3 +432,17 @@ async def test_the_document_says_how_to_ask(owner: Account) -> None:
     assert parameters["face_ids"]["schema"]["items"] == {"type": "string", "format": "uuid"}
     assert (parameters["meta"]["style"], parameters["meta"]["explode"]) == ("form", True)
     assert re.fullmatch(parameters["meta"]["schema"]["propertyNames"]["pattern"], "meta.gate.number__gt:integer")
+
+
+async def test_page_that_holds_too_much(
+    platform: Platform, new_account: AccountFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before it is read; fewer events, or fewer targets, are shown."""
+    monkeypatch.setattr(store, "BYTES", 20_000)
+    someone = await new_account()
+    await save(platform, [plain_event(someone.id, create_time=time(1), meta={"note": "x" * 1000}) for _ in range(30)])
+    reply = await someone.client.get("/6/events", params={"page_size": 30})
+    assert "page_size" in refused(reply, 400, 12012)
+    assert len(await found(someone, page_size=15)) == 15
+    targets = ",".join(target for target in EVENT_TARGETS if target != "meta")
+    assert len(await found(someone, page_size=30, target=targets)) == 30

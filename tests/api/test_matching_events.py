@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lunaria.app import Platform
+from lunaria.events import store
 from lunaria.events.stored import EVENT_TARGETS
 from tests.api.conftest import Account, AccountFactory
 from tests.api.test_matching import given, match, near, refused, unit
@@ -223,3 +224,16 @@ async def test_bad_filters(account: Account, filters: dict[str, Any], path: str)
     status, code, detail = await refused(account, {"references": [given(unit(1))], "candidates": candidates})
     assert (status, code) == (400, 12022)
     assert path in detail
+
+
+async def test_events_of_which_too_much_is_to_be_shown(
+    new_account: AccountFactory, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BYTES", 20_000)
+    account = await new_account()
+    for _ in range(30):
+        await add(platform, account, unit(1), meta={"note": "x" * 1000})
+    body = {"references": [given(unit(1))], "candidates": [EVENTS]}
+    status, code, told = await refused(account, body)
+    assert (status, code, "targets" in told) == (400, 12022, True)
+    assert len(await found(account, unit(1))) == 30

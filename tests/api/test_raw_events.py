@@ -233,6 +233,14 @@ async def test_bad_bodies(account: Account, handler: str, body: Any, told: str) 
     assert told in await refused(account, handler, body, 400, 12022)
 
 
+async def test_an_event_has_a_bounded_size(account: Account, handler: str) -> None:
+    face = {"face_id": str(uuid4()), "lists": [str(uuid4())] * 1000}
+    candidates = [{"similarity": 0.5, "face": face}] * 100
+    matches = [{"label": f"label {number}", "candidates": candidates} for number in range(3)]
+    assert "bytes" in await refused(account, handler, {"matches": matches}, 400, 12022)
+    await save(account, handler, {"matches": matches[:2]})
+
+
 async def test_bad_requests(account: Account, handler: str) -> None:
     url = f"/6/handlers/{handler}/events/raw"
     for value in ("2", "", "true", "null"):

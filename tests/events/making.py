@@ -131,5 +131,5 @@ def full_event(account_id: UUID, **changed: Any) -> NewEvent:
         },
     }
     made = plain_event(account_id, **{**fields, **changed})
-    vector = CodedDescriptor(1001, CODING_FLOAT16, b"\x00\x01" * 4, 0.9)
+    vector = CodedDescriptor(1001, CODING_FLOAT16, b"\x00\x01" * 128, 0.9)
     return NewEvent(made.account_id, made.handler_id, made.event, (EventDescriptor("face", vector),))

@@ -55,7 +55,7 @@ class World:
     def send(self, calls: Sequence[tuple[HttpCallback, NewEvent]], request_id: str) -> None:
         self.steps.append(f"called {len(calls)} {request_id}")
 
-    def recorder(self, *, queue: int = 2, queue_bytes: int = 100) -> Recorder:
+    def recorder(self, *, queue: int = 2, queue_bytes: int = 10_000) -> Recorder:
         world: Any = self
         return Recorder(world, world, world, world, world, SystemClock(), queue=queue, queue_bytes=queue_bytes)
 
@@ -106,7 +106,7 @@ async def test_nobody_is_told_of_what_was_not_saved(world: World) -> None:
 
 async def test_the_background_takes_what_has_room(world: World) -> None:
     """Whatever is taken is written before the recorder stops; what would be too much is refused."""
-    recorder = world.recorder(queue=2, queue_bytes=100)
+    recorder = world.recorder(queue=2, queue_bytes=10_000)
     recorder.start()
     world.gate.clear()
     await recorder.record([prepared()], wait=False, request_id="a")
@@ -122,10 +122,10 @@ async def test_the_background_takes_what_has_room(world: World) -> None:
 
 async def test_bytes_that_wait_are_bounded(world: World) -> None:
     """But one request is always taken, so that no size can never be written."""
-    recorder = world.recorder(queue=10, queue_bytes=100)
+    recorder = world.recorder(queue=10, queue_bytes=10_000)
     recorder.start()
     world.gate.clear()
-    await recorder.record([prepared(500)], wait=False, request_id="a")
+    await recorder.record([prepared(50_000)], wait=False, request_id="a")
     with pytest.raises(ApiError):
         await recorder.record([prepared(1)], wait=False, request_id="b")
     world.gate.set()
@@ -137,9 +137,9 @@ async def test_bytes_that_wait_are_bounded(world: World) -> None:
 
 
 async def test_meta_that_waits_is_bounded(world: World) -> None:
-    event = Event(event_id=uuid4(), url=None, create_time=NOW, end_time=NOW, meta={"note": "x" * 500})
+    event = Event(event_id=uuid4(), url=None, create_time=NOW, end_time=NOW, meta={"note": "x" * 50_000})
     large = PreparedEvent(NewEvent(UUID(int=7), uuid4(), event))
-    recorder = world.recorder(queue=10, queue_bytes=100)
+    recorder = world.recorder(queue=10, queue_bytes=10_000)
     await recorder.record([large], wait=False, request_id="a")
     with pytest.raises(ApiError):
         await recorder.record([prepared(1)], wait=False, request_id="b")

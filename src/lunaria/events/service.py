@@ -6,7 +6,7 @@ from uuid import UUID
 
 from lunaria.events.filters import EventFilter
 from lunaria.events.queries import EventsQuery
-from lunaria.events.store import EventsStore
+from lunaria.events.store import EventsStore, LargeEventsError
 from lunaria.events.stored import StoredEvent, stored_event
 from lunaria.http.errors import ApiError
 from lunaria.kit.times import Clock, resolve_time
@@ -31,9 +31,12 @@ class EventsService:
         return stored_event(found[event_id], targets)
 
     async def get_many(self, scope: Scope, query: EventsQuery) -> list[StoredEvent]:
-        """Raises 400/12012."""
+        """Raises 400/12012, also for a page that would be too large."""
         wanted = query.filter if query.any_time else self._of_last_month(query.filter)
-        rows = await self._store.find(scope, wanted, query.page_size, query.offset, query.target, query.order)
+        try:
+            rows = await self._store.find(scope, wanted, query.page_size, query.offset, query.target, query.order)
+        except LargeEventsError as error:
+            raise ApiError(12012, "page_size", error) from None
         return [stored_event(row, query.target) for row in rows]
 
     def _of_last_month(self, wanted: EventFilter) -> EventFilter:

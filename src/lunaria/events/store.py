@@ -1,11 +1,14 @@
 """SQL of stored events."""
 
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import reduce
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, delete, false, insert, select
+from sqlalchemy import ColumnElement, Select, Table, Text, and_, cast, delete, false, func, insert, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from lunaria.events.columns import descriptors_of, details_of, row_of
 from lunaria.events.event import NewEvent
@@ -23,6 +26,19 @@ Row = Mapping[str, Any]
 _ADD = insert(events)
 _ADD_DETAILS = insert(event_details)
 _ADD_DESCRIPTORS = insert(event_descriptors)
+
+
+BYTES = 64 * 1024 * 1024
+"""Most bytes of meta, matches and detections that are read at one time."""
+FEW = 16
+"""So many events are read whatever they hold: each is bounded when it is written."""
+
+
+class LargeEventsError(Exception):
+    """The events have more bytes in `targets` than are read at one time."""
+
+    def __init__(self, targets: Sequence[str]) -> None:
+        super().__init__(f"more than {BYTES} bytes of {', '.join(targets)}: ask for fewer events, or without these")
 
 
 async def add_events(connection: ScopedConnection, new: Sequence[NewEvent]) -> None:
@@ -56,14 +72,14 @@ class EventsStore:
         targets: Collection[str] | None = None,
         order: Order | None = None,
     ) -> list[Row]:
-        """A page of the events that fulfil the filter."""
+        """A page of the events that fulfil the filter. Raises LargeEventsError."""
         async with self._database.scoped_connect(scope) as connection:
             keys = await page_of(connection, wanted, ordering(wanted, order), limit, offset)
             rows = await _read(connection, keys, targets)
         return [rows[key["event_id"]] for key in keys if key["event_id"] in rows]
 
     async def get(self, scope: Scope, event_ids: Collection[UUID], targets: Collection[str] | None) -> dict[UUID, Row]:
-        """Those of the events that are there."""
+        """Those of the events that are there. Raises LargeEventsError."""
         async with self._database.scoped_connect(scope) as connection:
             wanted = select(*KEY).where(among(events.c.event_id, event_ids))
             keys: list[Row] = [*(await connection.execute(connection.scoped(wanted, events))).mappings()]
@@ -111,14 +127,25 @@ def _columns(targets: Collection[str] | None) -> tuple[list[ColumnElement[Any]],
 
 
 async def _read(connection: ScopedConnection, keys: Sequence[Row], targets: Collection[str] | None) -> dict[UUID, Row]:
-    """What the targets need of these events, of those that are still there."""
+    """What the targets need of these events, of those that are still there. Raises LargeEventsError."""
     columns, details = _columns(targets)
     if len(columns) == len(KEY) and not details:
         return {key["event_id"]: key for key in keys}
-    statement = connection.scoped(select(*columns), events).where(*_among(events, keys))
-    if details:
-        same = [event_details.c[column.name] == column for column in KEY]
-        statement = connection.scoped(statement.add_columns(*details), event_details)
-        statement = statement.join(event_details, and_(*same, *_among(event_details, keys)))
-    rows: list[Row] = [*(await connection.execute(statement)).mappings()]
+    found = _of(connection, keys, with_details=bool(details))
+    large = [column for column in (*columns, *details) if isinstance(column.type, JSONB)]
+    if large and len(keys) > FEW:
+        sizes = (func.coalesce(func.octet_length(cast(column, Text)), 0) for column in large)
+        size = (await connection.execute(found.with_only_columns(func.sum(reduce(operator.add, sizes))))).scalar_one()
+        if size is not None and size > BYTES:
+            raise LargeEventsError([str(column.key) for column in large])
+    rows: list[Row] = [*(await connection.execute(found.with_only_columns(*columns, *details))).mappings()]
     return {row["event_id"]: row for row in rows}
+
+
+def _of(connection: ScopedConnection, keys: Sequence[Row], *, with_details: bool) -> Select[Any]:
+    """These events, with what is only shown of them."""
+    found = connection.scoped(select(*KEY), events).select_from(events).where(*_among(events, keys))
+    if not with_details:
+        return found
+    same = [event_details.c[column.name] == column for column in KEY]
+    return connection.scoped(found.join(event_details, and_(*same, *_among(event_details, keys))), event_details)

@@ -32,7 +32,8 @@ Images = Sequence[tuple[SourceImage, ExaminedImage]]
 class Generation:
     """What is to become events. `policies` are those that `HandlersService.policies_of` gives.
 
-    `now`: when the request came. `context`: of images that have none of their own, of descriptors, and of the one event with `aggregate`.
+    `now`: when the request came. `context`: of images that have none of their own, of descriptors, and of the one event
+    with `aggregate`.
     """
 
     owner: UUID

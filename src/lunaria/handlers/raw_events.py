@@ -57,6 +57,9 @@ from lunaria.storage.scope import Scope
 
 T = TypeVar("T")
 
+EVENT_LIMIT = 8 * 1024 * 1024
+"""Most bytes of an event as JSON: its meta, and all that was matched and detected."""
+
 
 class RawEventsService:
     """Saves events that were made elsewhere. `versions`: of descriptors of faces and of bodies."""
@@ -72,7 +75,8 @@ class RawEventsService:
     async def save(self, owner: UUID, handler_id: UUID, given: RawEvent, *, wait: bool, request_id: str) -> UUID:
         """Keep an event of a dynamic handler and tell those who listen: its id.
 
-        Raises 404/34000, 403/34007, 400/12022 for a bad meta, 400/12036 and 400/100007 for bad descriptors, 503/11.
+        Raises 404/34000, 403/34007, 400/12022 for a bad meta and for too large an event, 400/12036 and 400/100007 for
+        bad descriptors, 503/11.
         """
         handler = await self._handlers.get(Scope(owner), handler_id)
         if handler.handler_type != HandlerType.DYNAMIC.value:
@@ -81,6 +85,8 @@ class RawEventsService:
             await require_meta(given.meta)
         descriptors = self._descriptors(given)
         event = read_event(given, owner, self._clock.now())
+        if len(msgspec.json.encode(event)) > EVENT_LIMIT:
+            raise ApiError(12022, "", f"an event has at most {EVENT_LIMIT} bytes")
         prepared = PreparedEvent(NewEvent(owner, handler_id, event, descriptors))
         await self._recorder.record([prepared], wait=wait, request_id=request_id)
         return event.event_id

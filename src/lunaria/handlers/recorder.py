@@ -171,6 +171,5 @@ class Recorder:
 
 
 def _size(prepared: PreparedEvent) -> int:
-    """The bytes of what can be large of an event: its blobs and its meta."""
-    meta = prepared.new.event.meta
-    return sum(len(blob.data) for blob in prepared.blobs) + (0 if meta is None else len(msgspec.json.encode(meta)))
+    """The bytes of an event with its blobs."""
+    return sum(len(blob.data) for blob in prepared.blobs) + len(msgspec.json.encode(prepared.new.event))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lunaria.events.filters import EventFilter
 from lunaria.events.schemas import DescriptorKind
-from lunaria.events.store import EventsStore
+from lunaria.events.store import EventsStore, LargeEventsError
 from lunaria.events.stored import stored_event
 from lunaria.faces.filters import FaceFilter
 from lunaria.faces.schemas import Face
@@ -117,7 +117,8 @@ class MatchingService:
         """For every search and each of its vectors the matches, best first.
 
         Everything that was committed before is seen; what is deleted meanwhile drops out. Searches with the same
-        filters are one run of the engine. Raises ValueError for bodies among candidates other than events.
+        filters are one run of the engine. Raises 400/12022 for events of which too much is to be shown, and ValueError
+        for bodies among candidates other than events.
         """
         needed = {id(index): index for search in searches if (index := self._index(search)) is not None}
         await asyncio.gather(*(index.catch_up() for index in needed.values()))
@@ -276,14 +277,17 @@ class MatchingService:
         return shown
 
     async def _records(self, scope: Scope, origin: str, keys: set[UUID], fields: set[str]) -> Mapping[UUID, Row]:
-        """The rows of found objects of one origin, with what these fields are made from."""
+        """The rows of found objects of one origin, with what these fields are made from. Raises 400/12022."""
         if not keys:
             return {}
         if origin == "faces":
-            found = await self.faces.get(scope, keys, with_lists="lists" in fields)
+            found: Sequence[Any] = await self.faces.get(scope, keys, with_lists="lists" in fields)
             return {row["face_id"]: row for row in found}
         if origin == "events":
-            return await self.events.get(scope, keys, fields)
+            try:
+                return await self.events.get(scope, keys, fields)
+            except LargeEventsError as error:
+                raise ApiError(12022, "targets", error) from None
         return {key: dict(row) for key, row in (await self.store.found_attributes(scope, keys)).items()}
 
 
