@@ -1,6 +1,7 @@
 """Generated faces, written straight into PostgreSQL: a gallery of any size in seconds.
 
-Vectors are those of bench.search, in the 8-bit coding of the foreign version 59, which no network of ours makes.
+Vectors are those of bench.search, in the 8-bit coding; unless another version is named, in the foreign version 59,
+which no network of ours makes.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ AT_ONCE = 20_000
 
 @dataclass(frozen=True)
 class Gallery:
-    """The faces that were written. `codes` (N, 512) uint8: their descriptors as the API writes them."""
+    """The faces that were written. `codes` (N, D) uint8: their descriptors as the API writes them."""
 
     faces: list[UUID]
     codes: NDArray[np.uint8]
@@ -37,20 +38,30 @@ class Gallery:
         return coding.encode(vector, VERSION)
 
 
-def fill(database_url: str, account: UUID, count: int, *, logged: bool = False) -> Gallery:
+def fill(
+    database_url: str,
+    account: UUID,
+    count: int,
+    *,
+    logged: bool = False,
+    version: int = VERSION,
+    dimension: int = DIMENSION,
+) -> Gallery:
     """Write `count` faces of the account. Unless they are `logged` as changes, a running server does not see them."""
     random = np.random.default_rng(7)
-    codes = np.empty((count, DIMENSION), np.uint8)
+    codes = np.empty((count, dimension), np.uint8)
     for start in range(0, count, AT_ONCE):
-        vectors = random.standard_normal((min(AT_ONCE, count - start), DIMENSION), dtype=np.float32)
+        vectors = random.standard_normal((min(AT_ONCE, count - start), dimension), dtype=np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         codes[start : start + len(vectors)] = np.clip(np.rint(128 + 128 * vectors), 0, 255).astype(np.uint8)
     faces = [uuid.uuid4() for _ in range(count)]
-    asyncio.run(_write(database_url, account, faces, codes, logged))
+    asyncio.run(_write(database_url, account, faces, codes, version, logged))
     return Gallery(faces, codes)
 
 
-async def _write(database_url: str, account: UUID, faces: list[UUID], codes: NDArray[np.uint8], logged: bool) -> None:
+async def _write(
+    database_url: str, account: UUID, faces: list[UUID], codes: NDArray[np.uint8], version: int, logged: bool
+) -> None:
     now = datetime.datetime.now(datetime.UTC)
     connection = await asyncpg.connect(database_url)
     try:
@@ -65,13 +76,13 @@ async def _write(database_url: str, account: UUID, faces: list[UUID], codes: NDA
         await connection.copy_records_to_table(
             "face_descriptors",
             columns=["face_id", "version", "coding", "data"],
-            records=_descriptors(faces, codes),
+            records=_descriptors(faces, codes, version),
         )
         await connection.execute("ANALYZE faces, face_descriptors")
     finally:
         await connection.close()
 
 
-def _descriptors(faces: list[UUID], codes: NDArray[np.uint8]) -> Iterator[tuple[Any, ...]]:
+def _descriptors(faces: list[UUID], codes: NDArray[np.uint8], version: int) -> Iterator[tuple[Any, ...]]:
     for face, code in zip(faces, codes, strict=True):
-        yield face, VERSION, CODING_CLIENT, code.tobytes()
+        yield face, version, CODING_CLIENT, code.tobytes()

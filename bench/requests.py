@@ -152,11 +152,29 @@ def baseline_server(database_url: str, folder: Path) -> Iterable[tuple[str, Call
 
 def measure(url: str, case: Case, connections: int, seconds: float, cpu: Callable[[], tuple[float, float]]) -> Measured:
     """Send the requests with wrk. Ends the benchmark when one of them fails."""
+    if not case.once:
+        warm_up(url, case.requests[0])
+    before = cpu()
+    told = load(url, case, connections, seconds)
+    spent = [after - start for start, after in zip(before, cpu(), strict=True)]
+    # Connections whose further requests are cut off when wrk stops; a request sent twice by another one is refused.
+    tolerated = connections if case.once else 0
+    if told["failed"] > tolerated or told["broken"] or not told["requests"]:
+        raise SystemExit(f"bench.requests: {case.name}: {told}")
+    return Measured(
+        connections * 1e3 / told["mean_ms"],  # wrk may have run out of requests before its time was over
+        spent[0] * 1e3 / told["requests"],
+        spent[1] * 1e3 / told["requests"],
+        told["median_ms"],
+        told["p99_ms"],
+    )
+
+
+def load(url: str, case: Case, connections: int, seconds: float) -> dict[str, Any]:
+    """Send the requests with wrk: what load.lua tells of them, the failed ones included."""
     file = SCRIPT.parent.parent / "out" / "requests.lua"
     file.parent.mkdir(exist_ok=True)
     file.write_text(lua_table(case))
-    if not case.once:
-        warm_up(url, case.requests[0])
     command = [
         "wrk",
         "-t1",
@@ -169,21 +187,9 @@ def measure(url: str, case: Case, connections: int, seconds: float, cpu: Callabl
         "--",
         str(file),
     ]
-    before = cpu()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    spent = [after - start for start, after in zip(before, cpu(), strict=True)]
     told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    # Connections whose further requests are cut off when wrk stops; a request sent twice by another one is refused.
-    tolerated = connections if case.once else 0
-    if told["failed"] > tolerated or told["broken"] or not told["requests"]:
-        raise SystemExit(f"bench.requests: {case.name}: {told}")
-    return Measured(
-        connections * 1e3 / told["mean_ms"],  # wrk may have run out of requests before its time was over
-        spent[0] * 1e3 / told["requests"],
-        spent[1] * 1e3 / told["requests"],
-        told["median_ms"],
-        told["p99_ms"],
-    )
+    return told
 
 
 def warm_up(url: str, request: Request) -> None:

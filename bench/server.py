@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -48,7 +48,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, patience: fl
 class Server:
     """`lunaria serve` in a folder that PostgreSQL's unprivileged account may enter (mode 755)."""
 
-    def __init__(self, folder: Path, models: Path | None = None) -> None:
+    def __init__(self, folder: Path, models: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -58,6 +58,7 @@ class Server:
             "LUNARIA_MODELS_FOLDER": str(models_folder(models).absolute()),
             "LUNARIA_ACCESS_ADMIN_PASSWORD": PASSWORD,
             "LUNARIA_LOG_LEVEL": "warning",
+            **(settings or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -138,10 +139,10 @@ class Server:
 
 
 @contextmanager
-def running_server(models: Path | None = None) -> Iterator[Server]:
+def running_server(models: Path | None = None, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A server with an empty database; everything is gone afterwards."""
     with temporary_folder() as folder:
-        server = Server(folder, models)
+        server = Server(folder, models, settings)
         try:
             server.start()
             yield server
