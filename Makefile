@@ -17,9 +17,17 @@ demo: $(STAMPS)/run
 
 setup: $(STAMPS)/run
 
+# Two tests at a time, but one where memory, speed under load or a restart is looked at. make test PYTEST=...: only these.
+ALONE := tests/faults tests/hostile
+
 test: $(STAMPS)/test check
 	@$(BIN)/lunaria models pull --photos
+ifdef PYTEST
 	$(BIN)/pytest $(PYTEST)
+else
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/pytest $(ALONE)
+endif
 
 check: $(STAMPS)/test
 	$(BIN)/ruff check src tests bench training

@@ -262,7 +262,7 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("params", "wanted"), FILTERS, ids=[str(params)[1:-1] for params, _ in FILTERS])
+@pytest.mark.parametrize(("params", "wanted"), FILTERS, ids=[",".join(params) for params, _ in FILTERS])
 async def test_conditions(owner: Account, made: list[NewEvent], params: dict[str, Any], wanted: list[int]) -> None:
     await expect(owner, made, wanted, **params)
 

@@ -118,7 +118,7 @@ async def test_temporary_attribute_serves_one_face_only(account: Account, strang
         ({"face_descriptors": [text(with_header(56))] * 2}, 22024),
         ({"more": 1}, 12022),
     ],
-    ids=str,
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else str(value),
 )
 async def test_bad_bodies(account: Account, body: Any, code: int) -> None:
     face_id = await enrol(account, attribute={"basic_attributes": BASIC})

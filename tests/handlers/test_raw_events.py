@@ -231,7 +231,7 @@ BODY_PATH = "detections.0.samples.body.detection"
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("event_id", str(uuid4())),
+        ("event_id", "54842de9-456a-415a-9004-e9ffadde1877"),
         ("url", "/6/events/x"),
         ("handler_id", HANDLER),
         ("account_id", HANDLER),
@@ -329,6 +329,7 @@ BODY_PATH = "detections.0.samples.body.detection"
         ("end_time", "2018-13-01T00:00:00Z"),
         ("meta", []),
     ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_refused(path: str, value: Any) -> None:
     with pytest.raises(ApiError) as refused:
