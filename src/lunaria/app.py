@@ -181,9 +181,7 @@ class Platform:
             self.analyzer.descriptor_version,
             self.analyzer.descriptor_dimensions.keys() - {self.analyzer.descriptor_version},
         )
-        self.sources = SourceReader(
-            self.inputs, self.blobs, given_versions, max_objects=limits.images_per_request
-        )
+        self.sources = SourceReader(self.inputs, self.blobs, given_versions, max_objects=limits.images_per_request)
         self.catalogue = Catalogue(self.models)
         self.handlers = HandlersService(
             HandlersStore(self.database), self.catalogue, self.clock, settings.handlers.candidates
@@ -211,7 +209,9 @@ class Platform:
             queue=settings.handlers.saving_queue,
             queue_bytes=settings.handlers.saving_bytes,
         )
-        self.pipeline = EventPipeline(self.examiner, self.matching, lists_store, self.recorder)
+        self.pipeline = EventPipeline(
+            self.examiner, self.matching, lists_store, self.recorder, matches=settings.matching.matches
+        )
         self.raw_events = RawEventsService(self.handlers, self.recorder, given_versions, self.clock)
         self.stream_events = StreamEventsService(self.handlers, self.inputs, self.pipeline, self.clock)
         limits_of_matching = Limits(

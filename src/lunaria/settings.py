@@ -190,7 +190,7 @@ class Matching(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=1,
-            description="Most matches that one request may ask for: references times the sum of the candidates' limits (31007 beyond).",
+            description="Most matches that one request may ask for: references times the sum of the candidates' limits (31007 beyond, in handlers 34005).",
         ),
     ] = 1_000_000
 

@@ -204,7 +204,7 @@ async def test_all_descriptors_go_in_one_search() -> None:
     ]
     matching: Any = FakeMatching()
     subjects = [person.subject for person in persons]
-    found = await match_persons(matching, owner, policy, persons, subjects, NOW)
+    found = await match_persons(matching, owner, policy, persons, subjects, NOW, 15)
     ((scope, searches),) = matching.calls
     assert scope == Scope(owner)
     told = [(search.kind, search.version, len(search.vectors)) for search in searches]
@@ -217,10 +217,13 @@ async def test_all_descriptors_go_in_one_search() -> None:
     assert [(one.label, len(one.candidates)) for one in shown] == [("bodies", 1), ("all", 0)]
     assert shown_matches(policy, found[2]) == []
     assert shown_matches([], {}) is None
+    with pytest.raises(ApiError) as refused:
+        await match_persons(matching, owner, policy, persons, subjects, NOW, 14)
+    assert (refused.value.code, len(matching.calls)) == (34005, 1)
 
 
 async def test_nothing_is_searched_without_descriptors() -> None:
     matching: Any = FakeMatching()
     persons = single_persons(CONTEXT, [image("a", ExaminedPerson(face()))], [], 0.0)
-    assert await match_persons(matching, UUID(int=5), [entry("all")], persons, [persons[0].subject], NOW) == [{}]
+    assert await match_persons(matching, UUID(int=5), [entry("all")], persons, [persons[0].subject], NOW, 0) == [{}]
     assert matching.calls == []

@@ -9,9 +9,9 @@ from lunaria.handlers.sources import SourceReader
 from lunaria.http.operation import Call, Content, Reply, Routes, operation
 from lunaria.kit.times import Clock
 
-PIPELINE_ERRORS = (11034, 11038, 22003, 34008)
+PIPELINE_ERRORS = (11034, 11038, 22003, 34005, 34008)
 """What `EventPipeline.generate` can refuse a whole request with."""
-EMITTING_ERRORS = (11044, 11067, 11068, 11072, 34000, 34002, 34005)
+EMITTING_ERRORS = (11044, 11067, 11068, 11072, 34000, 34002)
 """What the handler and its policies can be refused with."""
 
 

@@ -8,6 +8,7 @@ from lunaria.events.schemas import LabelMatches
 from lunaria.handlers.filters import Subject, passes
 from lunaria.handlers.match_policy import MatchEntry
 from lunaria.handlers.persons import Person
+from lunaria.http.errors import ApiError
 from lunaria.matching.schemas import Match
 from lunaria.matching.service import MatchingService, Search
 from lunaria.storage.scope import Scope
@@ -23,8 +24,12 @@ async def match_persons(
     persons: Sequence[Person],
     subjects: Sequence[Subject],
     now: datetime,
+    most: int,
 ) -> list[Found]:
-    """What every entry of the policy finds for every person; a person without a usable descriptor is not matched."""
+    """What every entry of the policy finds for every person; a person without a usable descriptor is not matched.
+
+    Raises 400/34005 when more than `most` matches are asked for altogether.
+    """
     searches: list[Search] = []
     asked: list[tuple[str, list[int]]] = []
     for entry in policy:
@@ -40,6 +45,9 @@ async def match_persons(
             searches.append(Search(entry.at(now), [vectors[number] for number in numbers], version, kind))
             asked.append((entry.label, numbers))
     found: list[dict[str, list[Match]]] = [{} for _ in persons]
+    wanted = sum(search.candidates.limit * len(search.vectors) for search in searches)
+    if wanted > most:
+        raise ApiError(34005, wanted, most)
     if searches:
         results = await matching.search(Scope(owner), searches)
         for (label, numbers), matches in zip(asked, results, strict=True):

@@ -48,31 +48,30 @@ class Generation:
 
 
 class EventPipeline:
-    """Runs policies: examines, matches, tags, and hands to the recorder."""
+    """Runs policies: examines, matches, tags, and hands to the recorder. `matches`: most that one request may want."""
 
     def __init__(
-        self,
-        examiner: Examiner,
-        matching: MatchingService,
-        lists: ListsStore,
-        recorder: Recorder,
+        self, examiner: Examiner, matching: MatchingService, lists: ListsStore, recorder: Recorder, *, matches: int
     ) -> None:
         self._examiner = examiner
         self._matching = matching
         self._lists = lists
         self._recorder = recorder
+        self._matches = matches
 
     async def generate(self, wanted: Generation, request_id: str) -> GenerationResult:
         """Make the events and record them, all or none.
 
-        Raises 400/11038, 400/34008 and 400/11034 for images that cannot be told as one person, 404/22003 for a list
-        that faces are to be put into and that there is not, 503/11.
+        Raises 400/11038, 400/34008 and 400/11034 for images that cannot be told as one person, 400/34005 for too many
+        matches, 404/22003 for a list that faces are to be put into and that there is not, 503/11.
         """
         policies = wanted.policies
         images = await self._examine(wanted)
         persons = _persons(wanted, images)
         subjects = [person.subject for person in persons]
-        found = await match_persons(self._matching, wanted.owner, policies.match_policy, persons, subjects, wanted.now)
+        found = await match_persons(
+            self._matching, wanted.owner, policies.match_policy, persons, subjects, wanted.now, self._matches
+        )
         origins = Origins(policies.storage_policy.image_origin_policy)
         prepared: list[PreparedEvent] = []
         for person, subject, matches in zip(persons, subjects, found, strict=True):
