@@ -166,6 +166,8 @@ def new_login(things: Things) -> Call:
     return Call("POST", "/6/accounts", json=body)
 
 
+LASTING = "ttl=86400"
+"""Keeps temporary attributes from expiring while the tests compare what an account has."""
 TOKEN_BODY = {"expiration_time": None, "permissions": {}}
 OPEN = {"access": Access.ALL, "reading": True}
 
@@ -304,14 +306,14 @@ ENTRIES: dict[tuple[str, str], Entry] = {
     ),
     ("POST", "/6/detector"): Entry(picture("POST", "/6/detector", PHOTO), rights={"face_sample": ["creation"]}),
     ("POST", "/6/extractor"): Entry(
-        lambda things: Call("POST", "/6/extractor", json=[things.face_sample]),
+        lambda things: Call("POST", f"/6/extractor?{LASTING}", json=[things.face_sample]),
         own=(201,),
         foreign=13003,
         rights={"attribute": ["creation"]},
     ),
     # temporary attributes
     ("POST", "/6/attributes"): Entry(
-        lambda things: Call("POST", "/6/attributes", json={"face_descriptors": [descriptor(2)]}),
+        lambda things: Call("POST", f"/6/attributes?{LASTING}", json={"face_descriptors": [descriptor(2)]}),
         own=(201,),
         rights={"attribute": ["creation"]},
     ),

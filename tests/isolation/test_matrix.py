@@ -192,7 +192,7 @@ async def test_rights_within_a_reply(
     key: Key, client: httpx.AsyncClient, owner: Account, shared_things: Things, bearer: TokenFactory
 ) -> None:
     entry = ENTRIES[key]
-    token = await bearer(owner, entry.rights)
+    token = await bearer(owner, _merged(entry.rights))
     call = entry.aim(shared_things)
     reply = await call.send(client, headers=token)
     assert reply.status_code in entry.own
