@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from lunaria.app import Platform
+from lunaria.handlers import store
 from lunaria.settings import load
 from lunaria.storage.schema import handlers
 from tests.api.conftest import Account, AccountFactory, settings_of
@@ -398,3 +399,22 @@ async def test_policies_that_cannot_be_read(fresh: Account, platform: Platform) 
         assert "detect_face" in detail
     assert (await fresh.client.put(f"/6/handlers/{handler_id}", json={"policies": {}})).status_code == 204
     assert (await fresh.client.get(f"/6/handlers/{handler_id}")).status_code == 200
+
+
+async def test_policies_are_bounded(
+    fresh: Account, new_account: AccountFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each list, all of a handler, and all of a page."""
+    tag = {"tag": "t", "filters": {"emotions": [4] * 31}}
+    body: dict[str, Any] = {"policies": {"conditional_tags_policy": [tag]}}
+    assert "length <= 30" in refused(await fresh.client.post("/6/handlers", json=body), 400, 12022)
+    filters = {"origin": "events", "sources": ["s" * 128] * 1000}
+    body = {"policies": {"match_policy": [{"label": str(number), "candidates": filters} for number in range(20)]}}
+    assert "larger than" in refused(await fresh.client.post("/6/handlers", json=body), 400, 12022)
+    someone = await new_account()
+    for _ in range(3):
+        await new_handler(someone)
+    size = len((await someone.client.get("/6/handlers")).content)
+    monkeypatch.setattr(store, "BYTES", size // 2)
+    assert "page_size" in refused(await someone.client.get("/6/handlers"), 400, 12012)
+    assert len((await someone.client.get("/6/handlers?page_size=1")).json()) == 1

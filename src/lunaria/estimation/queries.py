@@ -16,15 +16,23 @@ Angle = Annotated[
 Score = Annotated[float, Meta(ge=0, le=1, description="Descriptors with a lower score are dropped.")]
 UseExif = Annotated[Flag, Meta(description="Whether to turn the image upright by its EXIF data.")]
 ExtractExif = Annotated[Flag, Meta(description="Whether to return the EXIF tags of JPEG images.")]
+CODES_LIMIT = 30
+"""Most items of a list of codes: more than there are, whatever is named twice."""
 MaskStates = Annotated[
     list[Literal[1, 2, 3]],
-    Meta(min_length=1, description="Wanted mask states: 1 - missing, 2 - medical mask, 3 - occluded."),
+    Meta(
+        min_length=1,
+        max_length=CODES_LIMIT,
+        description="Wanted mask states: 1 - missing, 2 - medical mask, 3 - occluded.",
+    ),
 ]
 LivenessStates = Annotated[
-    list[Literal[0, 1, 2]], Meta(min_length=1, description="Wanted liveness: 0 - spoof, 1 - real, 2 - unknown.")
+    list[Literal[0, 1, 2]],
+    Meta(min_length=1, max_length=CODES_LIMIT, description="Wanted liveness: 0 - spoof, 1 - real, 2 - unknown."),
 ]
 DeepfakeStates = Annotated[
-    list[Literal[0, 1]], Meta(min_length=1, description="Wanted deepfake states: 0 - fake, 1 - real.")
+    list[Literal[0, 1]],
+    Meta(min_length=1, max_length=CODES_LIMIT, description="Wanted deepfake states: 0 - fake, 1 - real."),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from msgspec.structs import force_setattr
 
+from lunaria.estimation.queries import CODES_LIMIT
 from lunaria.http.query import Flag
 from lunaria.vision.checks import CHECKS, Bounds, Check, Threshold, threshold
 
@@ -64,7 +65,7 @@ def _threshold_type(check: Check) -> Any:
         return CheckBounds
     if check.kind == "words":
         words: Any = getitem(Literal, check.words)
-        return Annotated[tuple[words, ...], Meta(min_length=1, description="Words that pass.")]
+        return Annotated[tuple[words, ...], Meta(min_length=1, max_length=CODES_LIMIT, description="Words that pass.")]
     return Flag | Annotated[tuple[Flag, ...], Meta(min_length=1, max_length=1)]
 
 

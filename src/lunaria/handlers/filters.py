@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
+from lunaria.estimation.queries import CODES_LIMIT
+
 Label = Annotated[str, Meta(min_length=1, max_length=36, pattern=r"^[^\x00]*$")]
 Similarity = Annotated[float, Meta(ge=0, le=1)]
 Years = Annotated[int, Meta(ge=0, le=100)]
@@ -14,15 +16,21 @@ Emotions = Annotated[
     list[Literal[1, 2, 3, 4, 5, 6, 7]],
     Meta(
         min_length=1,
+        max_length=CODES_LIMIT,
         description="1 - anger, 2 - disgust, 3 - fear, 4 - happiness, 5 - neutral, 6 - sadness, 7 - surprise.",
     ),
 ]
 EthnicGroups = Annotated[
     list[Literal[1, 2, 3, 4]],
-    Meta(min_length=1, description="1 - african american, 2 - indian, 3 - asian, 4 - caucasian."),
+    Meta(
+        min_length=1,
+        max_length=CODES_LIMIT,
+        description="1 - african american, 2 - indian, 3 - asian, 4 - caucasian.",
+    ),
 ]
 Masks = Annotated[
-    list[Literal[1, 2, 3]], Meta(min_length=1, description="1 - missing, 2 - medical mask, 3 - occluded.")
+    list[Literal[1, 2, 3]],
+    Meta(min_length=1, max_length=CODES_LIMIT, description="1 - missing, 2 - medical mask, 3 - occluded."),
 ]
 
 
@@ -36,9 +44,16 @@ class PersonFilters(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     ethnicities: EthnicGroups | None = None
     mask: Masks | None = None
     liveness: (
-        Annotated[list[Literal[0, 1, 2]], Meta(min_length=1, description="0 - spoof, 1 - real, 2 - unknown.")] | None
+        Annotated[
+            list[Literal[0, 1, 2]],
+            Meta(min_length=1, max_length=CODES_LIMIT, description="0 - spoof, 1 - real, 2 - unknown."),
+        ]
+        | None
     ) = None
-    deepfake: Annotated[list[Literal[0, 1]], Meta(min_length=1, description="0 - fake, 1 - real.")] | None = None
+    deepfake: (
+        Annotated[list[Literal[0, 1]], Meta(min_length=1, max_length=CODES_LIMIT, description="0 - fake, 1 - real.")]
+        | None
+    ) = None
     ethnic_groups: Annotated[EthnicGroups, Meta(description="Another name of `ethnicities`.")] | None = None
     masks: Annotated[Masks, Meta(description="Another name of `mask`.")] | None = None
 

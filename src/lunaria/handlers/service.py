@@ -11,12 +11,14 @@ from lunaria.estimation.catalogue import Catalogue, asked
 from lunaria.handlers.orders import order_of
 from lunaria.handlers.policies import Policies
 from lunaria.handlers.schemas import Handler, HandlerFilterQuery, HandlersQuery, HandlerType, SaveHandler
-from lunaria.handlers.store import HandlersStore
+from lunaria.handlers.store import HandlersStore, LargeHandlersError
 from lunaria.http.errors import ApiError
 from lunaria.kit.times import Clock
 from lunaria.storage.scope import Scope
 
 REQUIRED = "field required"
+POLICIES_LIMIT = 2 * 1024 * 1024
+"""Most bytes of a handler's policies as JSON."""
 
 
 class HandlersService:
@@ -49,8 +51,12 @@ class HandlersService:
         return _handler(found)
 
     async def get_many(self, scope: Scope, query: HandlersQuery) -> list[Handler]:
-        """Raises 500/34002."""
-        return [_handler(row) for row in await self._store.find(scope, query.filter, query.page_size, query.offset)]
+        """Raises 500/34002, 400/12012 for a page that would be too large."""
+        try:
+            rows = await self._store.find(scope, query.filter, query.page_size, query.offset)
+        except LargeHandlersError as error:
+            raise ApiError(12012, "page_size", error) from None
+        return [_handler(row) for row in rows]
 
     async def count(self, scope: Scope, query: HandlerFilterQuery) -> int:
         return await self._store.count(scope, query.filter)
@@ -97,6 +103,8 @@ class HandlersService:
             raise ApiError(11072)
         policies = wanted.policies or None
         if policies is not None:
+            if len(msgspec.json.encode(policies)) > POLICIES_LIMIT:
+                raise ApiError(12022, "policies", f"larger than {POLICIES_LIMIT} bytes")
             self.check(policies)
         return {
             "description": wanted.description,

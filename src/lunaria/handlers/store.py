@@ -6,11 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, RowMapping, Text, bindparam, cast, delete, func, insert, literal, select, update
 
 from lunaria.storage.database import Database
 from lunaria.storage.schema import handlers
 from lunaria.storage.scope import PreparedStatement, Scope, scoped_later
+
+BYTES = 64 * 1024 * 1024
+"""Most bytes of policies that are read at one time."""
 
 _ONE = PreparedStatement(
     scoped_later(select(handlers).where(handlers.c.handler_id == bindparam("handler_id")), handlers)
@@ -24,6 +27,13 @@ class HandlerFilter:
     types: Collection[int] | None = None
     description: str | None = None
     """Part of the description, in capitals or not."""
+
+
+class LargeHandlersError(Exception):
+    """The handlers of a page have more policies than are read at one time."""
+
+    def __init__(self) -> None:
+        super().__init__(f"more than {BYTES} bytes of policies: ask for fewer handlers")
 
 
 class HandlersStore:
@@ -42,11 +52,15 @@ class HandlersStore:
             return (await connection.run(_ONE, handler_id=handler_id)).mappings().first()
 
     async def find(self, scope: Scope, wanted: HandlerFilter, limit: int, offset: int) -> Sequence[RowMapping]:
-        """A page of the handlers that fulfil the filter, the newest first."""
+        """A page of the handlers that fulfil the filter, the newest first. Raises LargeHandlersError."""
         async with self._database.scoped_connect(scope) as connection:
             statement = connection.select_owned(handlers).where(*_conditions(wanted))
             ordered = statement.order_by(handlers.c.create_time.desc(), handlers.c.handler_id.desc())
-            return (await connection.execute(ordered.limit(limit).offset(offset))).mappings().all()
+            page = ordered.limit(limit).offset(offset)
+            size = select(func.sum(func.octet_length(cast(page.subquery().c.policies, Text))))
+            if ((await connection.execute(size)).scalar_one() or 0) > BYTES:
+                raise LargeHandlersError
+            return (await connection.execute(page)).mappings().all()
 
     async def count(self, scope: Scope, wanted: HandlerFilter) -> int:
         """How many handlers fulfil the filter."""
