@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -15,8 +15,8 @@ from lunaria.http.bodies import decode_body
 from lunaria.http.errors import ApiError
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
-OWNER = uuid4()
-FACE, OTHER, LIST, SAMPLE, EVENT, HANDLER = (str(uuid4()) for _ in range(6))
+OWNER = UUID(int=1)
+FACE, OTHER, LIST, SAMPLE, EVENT, HANDLER = (str(UUID(int=number)) for number in range(2, 8))
 TIME = "2018-08-11T09:11:41.674Z"
 RECT = {"x": 508, "y": -3, "width": 404, "height": 522}
 MASK = {"predominant_mask": "missing", "estimations": {"missing": 0.98, "medical_mask": 0.01, "occluded": 0.01}}
