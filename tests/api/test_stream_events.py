@@ -216,6 +216,7 @@ async def test_bad_bodies(account: Account, handler: str, body: Any, told: str) 
         ({**GOOD, "detect_ts": float("inf")}, "'sources.0.detect_ts'"),
         ({**GOOD, "image_origin": ""}, "'sources.0.image_origin'"),
         ({**GOOD, "image_origin": {"body": 1}}, "'sources.0.image_origin.body', message: 'neither"),
+        ({**GOOD, "image_origin": {"body": b"<html>"}}, "'sources.0.image_origin.body', message: 'the bytes are no"),
         ({**GOOD, "image_origin": {"body": "x" * 257}}, "'sources.0.image_origin.body', message: 'not a URL"),
         ({**GOOD, "image_origin": {}}, "'sources.0.image_origin.body', message: 'field required'"),
         ({**GOOD, "source_data": {"stream_id": "x"}}, "'sources.0.source_data.stream_id'"),

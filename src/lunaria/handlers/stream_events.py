@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from lunaria.blobs.pictures import UNKNOWN_TYPE, media_type_of
 from lunaria.estimation.inputs import RAW_IMAGE, ImageInputs, boxes_of
 from lunaria.events.meta import require_meta
 from lunaria.events.places import Location
@@ -74,8 +75,11 @@ class StreamEventsService:
         kind = JPEG if source.body_meta is None else source.body_meta.mimetype
         read = self._inputs.image(source.filename or RAW_IMAGE, kind, source.body)
         url, origin = _origin(source.image_origin, f"{origin_path}.body")
-        if origin is not None and (error := self._inputs.image(RAW_IMAGE, JPEG, origin).error) is not None:
-            raise error
+        if origin is not None:
+            if (error := self._inputs.image(RAW_IMAGE, JPEG, origin).error) is not None:
+                raise error
+            if media_type_of(origin) == UNKNOWN_TYPE:  # it is stored without being decoded
+                raise ApiError(12022, f"{origin_path}.body", "the bytes are no picture")
         return SourceImage(
             read.filename,
             read.data,
