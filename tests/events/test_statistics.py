@@ -280,3 +280,4 @@ async def test_first_and_last_times_of_all(clean_database: Database, group_by: s
     await insert_events(clean_database, rows)
     found = await answer(StatisticsService(clean_database, 500_000), EVERYTHING, {"group_by": group_by})
     assert sum(row[1] for row in found["stats"]) == 3
+    assert None not in [row[0] for row in found["stats"]]

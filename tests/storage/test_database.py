@@ -3,11 +3,12 @@
 import asyncio
 import os
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import exc, insert, select, text
+from sqlalchemy import DateTime, exc, insert, literal, select, text
 
 from lunaria.storage import migrate
 from lunaria.storage.database import Database, DatabaseUnavailableError, StatementTimeoutError, plain_url
@@ -35,6 +36,18 @@ async def test_types_go_there_and_back(clean_database: Database) -> None:
         vector = (await connection.execute(select(attribute_descriptors))).one()
         assert (vector.data, vector.score) == (data, 0.5)
         assert (await connection.execute(select(database_settings.c.value))).scalar_one() == settings
+
+
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max, datetime(2024, 2, 29, 23, 59, 59, 999999)])
+async def test_times_go_there_and_back(database: Database, moment: datetime) -> None:
+    """The ends of the calendar are times like all others."""
+    given = moment.replace(tzinfo=UTC)
+    statement = select(literal(given, DateTime(timezone=True)), text("NULL::timestamptz"))
+    async with database.connect() as connection:
+        assert (await connection.execute(statement)).one() == (given, None)
+        shown = "SELECT to_char(CAST(:given AS timestamptz), 'YYYY-MM-DD HH24:MI:SS.US')"
+        told = (await connection.execute(text(shown), {"given": given})).scalar_one()
+        assert told == given.strftime("%Y-%m-%d %H:%M:%S.%f").zfill(26)
 
 
 async def test_failed_transaction_leaves_nothing(clean_database: Database) -> None:

@@ -23,8 +23,8 @@ from lunaria.storage.schema import events
 Shown = Callable[[Any], Any]
 
 ORIGIN = datetime(1, 1, 8, tzinfo=UTC)
-"""Where intervals are counted from, which nothing precedes: a midnight, so that hours begin with the day, and a Monday,
-so that weeks do. (The driver takes the first day of all for minus infinity.)"""
+"""Where intervals are counted from: a midnight, so that hours begin with the day, and a Monday, so that weeks do.
+The week before it, the first of all, belongs to the first interval."""
 _ORIGIN = literal(ORIGIN, DateTime(timezone=True))
 _LENGTHS = {
     "m": timedelta(minutes=1),
@@ -100,9 +100,7 @@ def _months_field(length: int) -> Field:
     """Intervals of so many months, counted from year 0, so that quarters and decades begin where they are expected."""
     month = func.date_part("year", _utc()) * 12 + func.date_part("month", _utc()) - 1
 
-    def begin(number: int | None) -> datetime | None:
-        if number is None:  # the last microsecond of all is infinity to the driver, which has no month
-            return None
+    def begin(number: int) -> datetime:
         year, past = divmod(number * length, 12)
         return datetime(year, past + 1, 1, tzinfo=UTC) if year else datetime(1, 1, 1, tzinfo=UTC)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,9 @@ _UNAVAILABLE = (
     asyncpg.ReadOnlySQLTransactionError,  # fail-over left us on a replica
 )
 _JSON_DECODER = msgspec.json.Decoder()
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""From where PostgreSQL counts time, in microseconds."""
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class DatabaseUnavailableError(Exception):
@@ -152,6 +156,10 @@ class Database:
         await connection.set_type_codec(
             "uuid", schema="pg_catalog", encoder=_encode_uuid, decoder=_decode_uuid, format="binary"
         )
+        # The driver's own codec takes the first and the last moment of the calendar for infinities.
+        await connection.set_type_codec(
+            "timestamptz", schema="pg_catalog", encoder=_encode_time, decoder=_decode_time, format="tuple"
+        )
         return connection
 
 
@@ -177,6 +185,14 @@ def _encode_uuid(value: UUID | str) -> bytes:
 
 def _decode_uuid(value: bytes) -> UUID:
     return UUID(bytes=value)
+
+
+def _encode_time(value: datetime) -> tuple[int]:
+    return ((value - _EPOCH) // _MICROSECOND,)
+
+
+def _decode_time(value: tuple[int]) -> datetime:
+    return _EPOCH + timedelta(microseconds=value[0])
 
 
 def _refuse_closed_connection(connection: Any, record: Any, proxy: Any) -> None:
