@@ -199,8 +199,10 @@ class EventPublisher:
                 MISSED.inc()
                 log.error("an event of another server process cannot be read", error=str(error))
                 continue
-            for reader in self._chosen(told.account_id, told.facts):
-                reader.offer(told.message, len(told.message.encode()))
+            readers = self._chosen(told.account_id, told.facts)
+            size = len(told.message.encode()) if readers else 0
+            for reader in readers:
+                reader.offer(told.message, size)
 
     def _chosen(self, account_id: UUID, facts: Facts) -> list[Reader]:
         return [reader for reader in self._readers.get(account_id, ()) if reader.subscription.passes(facts)]
