@@ -14,6 +14,7 @@ is served. The load comes from wrk, as in bench.requests.
 import argparse
 import shutil
 import statistics
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -34,6 +35,8 @@ QUEUE = 8
 FITTING = 4
 OVERLOAD = 64
 """Connections then: those that fit, and those that do not."""
+SETTLING = 3.0
+"""Seconds for what still waits in the queue after an overload."""
 NOTHING: Mapping[str, Any] = {
     "face_sample_policy": {"store_sample": 0},
     "event_policy": {"store_event": 0},
@@ -140,6 +143,7 @@ def crowd(server: Server, cases: Sequence[Case], seconds: float, rounds: int) ->
                 raise SystemExit(f"bench.handlers: {case.name}: {told}")
             served.append((told["requests"] - told["failed"]) / told["seconds"])
             refused.append(told["failed"] / told["seconds"])
+            time.sleep(SETTLING)
         before, beyond = statistics.median(fitting), statistics.median(served)
         told_row = (case.name, f"{before:.1f}", f"{beyond:.1f}", f"{beyond / before:.2f}")
         rows.append((*told_row, f"{statistics.median(refused):.0f}"))

@@ -181,6 +181,8 @@ def load(url: str, case: Case, connections: int, seconds: float) -> dict[str, An
         f"-c{connections}",
         f"-d{max(1, round(seconds))}s",
         "--latency",
+        "--timeout",
+        "30s",
         "-s",
         str(SCRIPT),
         url,
