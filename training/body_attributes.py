@@ -39,8 +39,12 @@ TEST_GROUPS = 2
 FOLDS = (("PRID", "SARC3D"), ("CUHK", "i-LID"), ("MIT", "3DPeS"), ("TownCentre", "CAVIAR4REID"))
 """Sets that are held out together for the figures on unseen cameras."""
 
-EVENNESS = {"gender": 0.5, "headwear": 0.5, "backpack": 0.5, "sleeve": 0.5, "garment": 0.5, "age": 0.25}
-"""How far rare words weigh more: 0 not at all, 1 so that all words of a task weigh the same. Colours: 0.35."""
+EVENNESS = {"gender": 0.5, "headwear": 0.5, "backpack": 0.5, "sleeve": 0.5, "garment": 0.85, "age": 0.25}
+"""How far rare words weigh more: 0 not at all, 1 so that all words of a task weigh the same. Colours: 0.35.
+
+That of garments was chosen on the groups 2 and 3, with a head that was trained on the groups from 4 on: of 0.5, 0.7,
+0.85 and 1 the last at which trousers that are answered are right in 95 % (mean recall of the three 0.55; with 0.5
+0.45)."""
 
 ERRORS = {"gender": (0.15, 0.15), "sleeve": (0.10, 0.20), "backpack": (0.06, 0.25), "headwear": (0.04, 0.35)}
 """On unseen cameras, of those that are the first word so many are called the second, and the other way round."""
