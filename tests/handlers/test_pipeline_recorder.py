@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import Table, func, select
+from sqlalchemy.exc import IntegrityError
 
+from lunaria.attributes.service import NewAttribute, NewTemporaryAttribute
 from lunaria.blobs.service import BlobKind, NewBlob
 from lunaria.events.callbacks_schemas import HttpCallback
 from lunaria.events.event import NewEvent
+from lunaria.events.partitions import Partitions
 from lunaria.events.schemas import Event
+from lunaria.events.store import EventsStore
+from lunaria.faces.store import NewFace
 from lunaria.handlers import recorder as recorder_module
 from lunaria.handlers.recorder import PreparedEvent, Recorder
 from lunaria.http.errors import ApiError
 from lunaria.kit.times import SystemClock
+from lunaria.storage.database import Database, DatabaseUnavailableError
+from lunaria.storage.schema import attributes, blobs, events, faces
+from lunaria.storage.scope import Scope, ScopedConnection
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CALLBACK = HttpCallback(url="https://example.com/hook")
@@ -32,6 +41,9 @@ class World:
         self.gate = asyncio.Event()
         self.gate.set()
         self.broken = False
+        self.failures: list[Exception] = []
+        """Of the next transactions."""
+        self.saved = False
 
     async def write(self, made: Sequence[NewBlob]) -> None:
         await self.gate.wait()
@@ -47,7 +59,17 @@ class World:
     async def scoped_transaction(self, scope: Any) -> AsyncIterator[str]:
         self.steps.append("begin")
         yield "connection"
+        if self.failures:
+            raise self.failures.pop(0)
         self.steps.append("commit")
+
+    @asynccontextmanager
+    async def scoped_connect(self, scope: Any) -> AsyncIterator[str]:
+        yield "connection"
+
+    async def is_recorded(self, *_: Any, **__: Any) -> bool:
+        self.steps.append("look")
+        return self.saved
 
     async def publish(self, events: Sequence[NewEvent], request_id: str) -> None:
         self.steps.append(f"told {len(events)} {request_id}")
@@ -72,6 +94,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
     for name in ("add_blobs", "add_events"):
         monkeypatch.setattr(recorder_module, name, step(name))
+    monkeypatch.setattr(recorder_module, "is_recorded", made.is_recorded)
+    monkeypatch.setattr(recorder_module, "FIRST_PAUSE", 0.001)
     return made
 
 
@@ -159,3 +183,117 @@ async def test_a_failure_in_the_background_leaves_the_others_alone(world: World)
     await recorder.record([prepared()], wait=False, request_id="kept")
     await recorder.stop()
     assert [step for step in world.steps if step.startswith("told")] == ["told 1 kept"]
+
+
+AWAY = DatabaseUnavailableError("restarting")
+TAKEN = IntegrityError("INSERT", None, Exception("unique"))
+ATTEMPT = ["room", "begin", "add_blobs", "add_events"]
+
+
+async def in_background(world: World) -> list[str]:
+    recorder = world.recorder()
+    recorder.start()
+    await recorder.record([prepared()], wait=False, request_id="r")
+    await recorder.stop()
+    return world.steps
+
+
+async def test_the_background_outlives_a_restart_of_the_database(world: World) -> None:
+    """The bytes are written once, and those who listen are told once."""
+    world.failures = [AWAY, AWAY]
+    repeated = ["look", *ATTEMPT]
+    assert await in_background(world) == ["bytes", *ATTEMPT, *repeated, *repeated, "commit", "told 1 r"]
+
+
+async def test_what_a_lost_commit_has_saved_is_not_saved_again(world: World) -> None:
+    world.failures, world.saved = [AWAY], True
+    assert await in_background(world) == ["bytes", *ATTEMPT, "look", "told 1 r"]
+
+
+async def test_a_commit_that_happens_after_it_was_looked_for_is_found(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.failures = [AWAY, TAKEN, TAKEN]
+
+    async def look(*_: Any, **__: Any) -> bool:
+        return not world.failures
+
+    monkeypatch.setattr(recorder_module, "is_recorded", look)
+    assert (await in_background(world))[-2:] == ["add_events", "told 1 r"]
+
+
+async def test_ids_that_are_taken_at_first_are_a_failure(world: World) -> None:
+    world.failures = [TAKEN]
+    assert await in_background(world) == ["bytes", *ATTEMPT]
+
+
+async def test_a_database_that_stays_away_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "PATIENCE", 0.01)
+    world.failures = [AWAY] * 100
+    steps = await in_background(world)
+    assert 1 < steps.count("begin") < 100
+    assert "told 1 r" not in steps
+
+
+async def test_who_waits_is_told_of_a_lost_database_at_once(world: World) -> None:
+    world.failures = [AWAY]
+    with pytest.raises(DatabaseUnavailableError):
+        await world.recorder().record([prepared()], wait=True, request_id="r")
+    assert world.steps == ["bytes", *ATTEMPT]
+
+
+# With a database
+
+
+class Forgetful:
+    """A database whose first commit happens, but whose answer is lost."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.transactions = 0
+
+    @asynccontextmanager
+    async def scoped_transaction(self, scope: Scope) -> AsyncIterator[ScopedConnection]:
+        self.transactions += 1
+        async with self._database.scoped_transaction(scope) as connection:
+            yield connection
+        if self.transactions == 1:
+            raise AWAY
+
+    def scoped_connect(self, scope: Scope) -> AbstractAsyncContextManager[ScopedConnection]:
+        return self._database.scoped_connect(scope)
+
+
+ATTRIBUTE = NewTemporaryAttribute(uuid4(), NewAttribute(), 60)
+
+
+@pytest.mark.parametrize(
+    ("parts", "table"),
+    [
+        ({"store": True}, events),
+        ({"face": True}, faces),
+        ({"attribute": ATTRIBUTE}, attributes),
+        ({"blobs": [NewBlob(BlobKind.FACE_SAMPLE, uuid4(), "image/jpeg", b"x")]}, blobs),
+    ],
+)
+async def test_records_whose_commit_was_lost_are_found(
+    clean_database: Database, monkeypatch: pytest.MonkeyPatch, parts: dict[str, Any], table: Table
+) -> None:
+    monkeypatch.setattr(recorder_module, "FIRST_PAUSE", 0.001)
+    owner, now = uuid4(), SystemClock().now()
+    if "face" in parts:
+        row = {"face_id": uuid4(), "account_id": owner, "event_id": None, "user_data": "", "create_time": now}
+        parts = {"face": NewFace({**row, "external_id": "", "avatar": ""})}
+    event = Event(event_id=uuid4(), url=None, create_time=now, end_time=now)
+    database: Any = Forgetful(clean_database)
+    world: Any = World()
+    store = EventsStore(clean_database, Partitions(clean_database, SystemClock()))
+    recorder = Recorder(database, world, store, world, world, SystemClock(), queue=2, queue_bytes=10_000)
+    recorder.start()
+    one = PreparedEvent(NewEvent(owner, uuid4(), event), **{"store": False, **parts})
+    await recorder.record([one], wait=False, request_id="r")
+    await recorder.stop()
+    assert database.transactions == 1
+    assert world.steps[-1] == "told 1 r"
+    async with clean_database.read() as connection:
+        assert (await connection.execute(select(func.count()).select_from(table))).scalar_one() == 1

@@ -7,9 +7,11 @@ between, no record lacks its bytes, no event its parts, and nobody is told of wh
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import msgspec
 import structlog
+from sqlalchemy.exc import IntegrityError
 
 from lunaria.attributes.service import NewTemporaryAttribute
 from lunaria.attributes.store import add_temporary_attributes
@@ -22,15 +24,21 @@ from lunaria.events.publishing import EventPublisher
 from lunaria.events.store import EventsStore, add_events
 from lunaria.faces.failures import MissingListError
 from lunaria.faces.store import NewFace, add_faces
+from lunaria.handlers.recorded import is_recorded
 from lunaria.http.errors import ApiError
 from lunaria.kit.times import Clock
-from lunaria.storage.database import Database
+from lunaria.storage.database import Database, DatabaseUnavailableError
 from lunaria.storage.scope import Scope
 
 log = structlog.get_logger(__name__)
 
 WRITERS = 4
 """Requests whose events are written in the background at a time."""
+PATIENCE = 60.0
+"""Seconds for which the background waits for a database that is away before it gives events up."""
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 5.0
+"""Seconds between attempts; they double from the first to the longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,21 @@ class _Job:
     prepared: Sequence[PreparedEvent]
     request_id: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """What one transaction adds for events of one account."""
+
+    owner: UUID
+    blobs: Sequence[NewBlob]
+    attributes: Sequence[NewTemporaryAttribute]
+    faces: Sequence[NewFace]
+    events: Sequence[NewEvent]
+
+    @property
+    def some(self) -> bool:
+        return bool(self.blobs or self.attributes or self.faces or self.events)
 
 
 class Recorder:
@@ -123,7 +146,7 @@ class Recorder:
         while True:
             job = await self._jobs.get()
             try:
-                await self._record(job.prepared, job.request_id)
+                await self._record_patiently(job)
             except Exception as error:  # nobody waits for an answer; the next ones must be written all the same
                 lost = [str(one.new.event.event_id) for one in job.prepared]
                 log.error("events were not saved", request_id=job.request_id, events=lost, error=repr(error))
@@ -133,7 +156,35 @@ class Recorder:
                 self._jobs.task_done()
 
     async def _record(self, prepared: Sequence[PreparedEvent], request_id: str) -> None:
-        await self._save(prepared)
+        records = _records_of(prepared)
+        await self._write_bytes(records)
+        await self._save(records)
+        await self._tell(prepared, request_id)
+
+    async def _record_patiently(self, job: _Job) -> None:
+        """As `_record`, but the database may be away for a while, as when it restarts: this was promised to a client.
+
+        Where nobody knows whether a commit happened, it is looked for before anything is written again.
+        """
+        records = _records_of(job.prepared)
+        await self._write_bytes(records)
+        now = asyncio.get_running_loop().time
+        end, pause, repeated = now() + PATIENCE, FIRST_PAUSE, False
+        while True:
+            try:
+                if not (repeated and await self._is_saved(records)):
+                    await self._save(records)
+                break
+            except (DatabaseUnavailableError, IntegrityError) as error:
+                # An attempt whose connection was lost may end after it was looked for: then the ids are taken.
+                if now() + pause > end or (isinstance(error, IntegrityError) and not repeated):
+                    raise
+                log.warning("saving events is tried again", request_id=job.request_id, pause=pause, error=repr(error))
+            await asyncio.sleep(pause)
+            repeated, pause = True, min(2 * pause, LONGEST_PAUSE)
+        await self._tell(job.prepared, job.request_id)
+
+    async def _tell(self, prepared: Sequence[PreparedEvent], request_id: str) -> None:
         told = [one.new for one in prepared if one.notify]
         if told:
             await self._publisher.publish(told, request_id)
@@ -141,33 +192,52 @@ class Recorder:
         if calls:
             self._callbacks.send(calls, request_id)
 
-    async def _save(self, prepared: Sequence[PreparedEvent]) -> None:
-        (owner,) = {one.new.account_id for one in prepared}
-        blobs = [blob for one in prepared for blob in one.blobs]
-        attributes = [one.attribute for one in prepared if one.attribute is not None]
-        faces = [one.face for one in prepared if one.face is not None]
-        events = [one.new for one in prepared if one.store]
-        if blobs:
-            await self._blobs.write(blobs)
-        if events:
-            await self._events.make_room({one.event.create_time for one in events})
-        if not (blobs or attributes or faces or events):
+    async def _write_bytes(self, records: _Records) -> None:
+        if records.blobs:
+            await self._blobs.write(records.blobs)
+
+    async def _save(self, records: _Records) -> None:
+        """Everything but the bytes."""
+        if not records.some:
             return
-        now = self._clock.now()
+        if records.events:
+            await self._events.make_room({one.event.create_time for one in records.events})
+        owner, now = records.owner, self._clock.now()
         async with self._database.scoped_transaction(Scope(owner)) as connection:
-            if blobs:
-                await add_blobs(connection, [blob.row(owner, now) for blob in blobs])
-            if attributes:
-                rows = [one.row(owner, now) for one in attributes]
-                described = {one.id: one.attribute.descriptors for one in attributes}
+            if records.blobs:
+                await add_blobs(connection, [blob.row(owner, now) for blob in records.blobs])
+            if records.attributes:
+                rows = [one.row(owner, now) for one in records.attributes]
+                described = {one.id: one.attribute.descriptors for one in records.attributes}
                 await add_temporary_attributes(connection, rows, described)
-            if faces:
+            if records.faces:
                 try:
-                    await add_faces(connection, owner, faces, now)
+                    await add_faces(connection, owner, records.faces, now)
                 except MissingListError as error:
                     raise ApiError(22003, error.id) from None
-            if events:
-                await add_events(connection, events)
+            if records.events:
+                await add_events(connection, records.events)
+
+    async def _is_saved(self, records: _Records) -> bool:
+        async with self._database.scoped_connect(Scope(records.owner)) as connection:
+            return await is_recorded(
+                connection,
+                records.events,
+                face_ids=[one.row["face_id"] for one in records.faces],
+                attribute_ids=[one.id for one in records.attributes],
+                blob_ids=[one.id for one in records.blobs],
+            )
+
+
+def _records_of(prepared: Sequence[PreparedEvent]) -> _Records:
+    (owner,) = {one.new.account_id for one in prepared}
+    return _Records(
+        owner,
+        blobs=[blob for one in prepared for blob in one.blobs],
+        attributes=[one.attribute for one in prepared if one.attribute is not None],
+        faces=[one.face for one in prepared if one.face is not None],
+        events=[one.new for one in prepared if one.store],
+    )
 
 
 def _size(prepared: PreparedEvent) -> int:
