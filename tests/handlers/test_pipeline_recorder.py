@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Table, func, select
 from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
 
 from lunaria.attributes.service import NewAttribute, NewTemporaryAttribute
 from lunaria.blobs.service import BlobKind, NewBlob
@@ -240,6 +241,23 @@ async def test_who_waits_is_told_of_a_lost_database_at_once(world: World) -> Non
     with pytest.raises(DatabaseUnavailableError):
         await world.recorder().record([prepared()], wait=True, request_id="r")
     assert world.steps == ["bytes", *ATTEMPT]
+
+
+async def test_the_end_does_not_wait_for_a_database_that_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being written and what waits behind it is lost, and told as such."""
+    monkeypatch.setattr(recorder_module, "END_SECONDS", 0.05)
+    monkeypatch.setattr(recorder_module, "FIRST_PAUSE", 30.0)
+    jobs = recorder_module.WRITERS + 2
+    world.failures = [AWAY] * jobs
+    recorder = world.recorder(queue=jobs)
+    recorder.start()
+    for number in range(jobs):
+        await recorder.record([prepared()], wait=False, request_id=str(number))
+    with capture_logs() as lines:
+        await recorder.stop()
+    lost = {line["request_id"] for line in lines if line["event"] == "events were not saved"}
+    assert lost == {str(number) for number in range(jobs)}
+    assert (recorder._waiting_events, recorder._waiting_bytes) == (0, 0)
 
 
 # With a database

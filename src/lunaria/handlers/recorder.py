@@ -5,6 +5,7 @@ between, no record lacks its bytes, no event its parts, and nobody is told of wh
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -39,6 +40,10 @@ PATIENCE = 60.0
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
 """Seconds between attempts; they double from the first to the longest."""
+END_SECONDS = 8.0
+"""For what still waits when the process ends."""
+CANCEL_SECONDS = 1.0
+"""For what is cancelled then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +119,22 @@ class Recorder:
         self._writers = [asyncio.create_task(self._write_on(), name=f"event writer {n}") for n in range(WRITERS)]
 
     async def stop(self) -> None:
-        """Write what waits, then end. Call it when no more requests come."""
-        await self._jobs.join()
+        """Write what waits, then end. Call it when no more requests come.
+
+        What is not written after END_SECONDS is lost, which is logged.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._jobs.join()
         for writer in self._writers:
             writer.cancel()
-        await asyncio.gather(*self._writers, return_exceptions=True)
+        if self._writers:
+            await asyncio.wait(self._writers, timeout=CANCEL_SECONDS)
         self._writers = []
+        while not self._jobs.empty():
+            job = self._jobs.get_nowait()
+            _log_loss(job, "the server ends")
+            self._let_go(job)
 
     async def record(self, prepared: Sequence[PreparedEvent], *, wait: bool, request_id: str) -> None:
         """Write events of one account, all or none, and tell of them; without `wait` in the background.
@@ -147,13 +162,18 @@ class Recorder:
             job = await self._jobs.get()
             try:
                 await self._record_patiently(job)
+            except asyncio.CancelledError:
+                _log_loss(job, "the server ends")
+                raise
             except Exception as error:  # nobody waits for an answer; the next ones must be written all the same
-                lost = [str(one.new.event.event_id) for one in job.prepared]
-                log.error("events were not saved", request_id=job.request_id, events=lost, error=repr(error))
+                _log_loss(job, repr(error))
             finally:
-                self._waiting_events -= len(job.prepared)
-                self._waiting_bytes -= job.size
-                self._jobs.task_done()
+                self._let_go(job)
+
+    def _let_go(self, job: _Job) -> None:
+        self._waiting_events -= len(job.prepared)
+        self._waiting_bytes -= job.size
+        self._jobs.task_done()
 
     async def _record(self, prepared: Sequence[PreparedEvent], request_id: str) -> None:
         records = _records_of(prepared)
@@ -238,6 +258,11 @@ def _records_of(prepared: Sequence[PreparedEvent]) -> _Records:
         faces=[one.face for one in prepared if one.face is not None],
         events=[one.new for one in prepared if one.store],
     )
+
+
+def _log_loss(job: _Job, error: str) -> None:
+    lost = [str(one.new.event.event_id) for one in job.prepared]
+    log.error("events were not saved", request_id=job.request_id, events=lost, error=error)
 
 
 def _size(prepared: PreparedEvent) -> int:
