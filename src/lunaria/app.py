@@ -4,8 +4,9 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -322,17 +323,19 @@ class Platform:
             log.info("estimates that are turned off", estimates=sorted(self.catalogue.missing))
 
     async def stop(self) -> None:
-        for work in self.background:
-            await work.stop()
+        """End everything. Every step is taken, whatever an earlier one raises, which is logged."""
+        steps: list[Callable[[], Awaitable[object]]] = [work.stop for work in self.background]
         if self._loading is not None:
-            await self._loading
-        await self.recorder.stop()
+            steps.append(partial(asyncio.gather, self._loading))
+        steps += [self.recorder.stop, self._close_pools, self.callbacks.stop, self.publisher.stop]
+        steps += [self.outbound.close, self.database.close]
+        async with AsyncExitStack() as ending:  # also when this is cancelled
+            for step in reversed(steps):
+                ending.push_async_callback(_taken, step)
+
+    async def _close_pools(self) -> None:
         for pool in (self.hashing, self.vision, self.searching):
             pool.close()
-        await self.callbacks.stop()
-        await self.publisher.stop()
-        await self.outbound.close()
-        await self.database.close()
 
     async def _ensure_admin(self) -> None:
         """At the first start: an admin with the configured password, else with a random one kept for its owner only."""
@@ -360,6 +363,13 @@ async def running(settings: Settings, database_url: str) -> AsyncIterator[Platfo
         yield platform
     finally:
         await platform.stop()
+
+
+async def _taken(step: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await step()
+    except Exception:
+        log.exception("a step of the end failed")
 
 
 def _cores() -> int:
