@@ -42,6 +42,9 @@ class World:
         self.gate = asyncio.Event()
         self.gate.set()
         self.broken = False
+        self.at_commit = asyncio.Event()
+        self.committing = asyncio.Event()
+        self.committing.set()
         self.failures: list[Exception] = []
         """Of the next transactions."""
         self.saved = False
@@ -60,6 +63,8 @@ class World:
     async def scoped_transaction(self, scope: Any) -> AsyncIterator[str]:
         self.steps.append("begin")
         yield "connection"
+        self.at_commit.set()
+        await self.committing.wait()
         if self.failures:
             raise self.failures.pop(0)
         self.steps.append("commit")
@@ -184,6 +189,34 @@ async def test_a_failure_in_the_background_leaves_the_others_alone(world: World)
     await recorder.record([prepared()], wait=False, request_id="kept")
     await recorder.stop()
     assert [step for step in world.steps if step.startswith("told")] == ["told 1 kept"]
+
+
+async def test_an_event_that_is_stored_is_told_of_though_the_request_was_cancelled(world: World) -> None:
+    recorder = world.recorder()
+    world.committing.clear()
+    request = asyncio.create_task(recorder.record([prepared(callbacks=[CALLBACK])], wait=True, request_id="r"))
+    await world.at_commit.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    end = asyncio.create_task(recorder.stop())
+    await asyncio.sleep(0)
+    assert world.steps[-1] == "add_events"
+    world.committing.set()
+    await end
+    assert world.steps[-3:] == ["commit", "told 1 r", "called 1 r"]
+
+
+async def test_the_end_does_not_wait_for_a_commit_without_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "END_SECONDS", 0.05)
+    recorder = world.recorder()
+    world.committing.clear()
+    request = asyncio.create_task(recorder.record([prepared()], wait=True, request_id="r"))
+    await world.at_commit.wait()
+    await recorder.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert world.steps[-1] == "add_events"
 
 
 AWAY = DatabaseUnavailableError("restarting")

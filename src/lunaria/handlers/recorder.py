@@ -114,6 +114,7 @@ class Recorder:
         self._waiting_bytes = 0
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._writers: list[asyncio.Task[None]] = []
+        self._unfinished: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         self._writers = [asyncio.create_task(self._write_on(), name=f"event writer {n}") for n in range(WRITERS)]
@@ -126,10 +127,13 @@ class Recorder:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await self._jobs.join()
-        for writer in self._writers:
-            writer.cancel()
-        if self._writers:
-            await asyncio.wait(self._writers, timeout=CANCEL_SECONDS)
+                while self._unfinished:
+                    await asyncio.wait(self._unfinished)
+        late = [*self._writers, *self._unfinished]
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=CANCEL_SECONDS)
         self._writers = []
         while not self._jobs.empty():
             job = self._jobs.get_nowait()
@@ -178,6 +182,13 @@ class Recorder:
     async def _record(self, prepared: Sequence[PreparedEvent], request_id: str) -> None:
         records = _records_of(prepared)
         await self._write_bytes(records)
+        # It goes on when the request is cancelled: an event that came to be stored must be told of as well.
+        ending = asyncio.create_task(self._save_and_tell(records, prepared, request_id))
+        self._unfinished.add(ending)
+        ending.add_done_callback(self._unfinished.discard)
+        await asyncio.shield(ending)
+
+    async def _save_and_tell(self, records: _Records, prepared: Sequence[PreparedEvent], request_id: str) -> None:
         await self._save(records)
         await self._tell(prepared, request_id)
 
