@@ -259,7 +259,8 @@ class Callbacks(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Annotated[
         int,
         Meta(
-            ge=1, description="Callbacks that may wait or be on their way, of all receivers; further ones are dropped."
+            ge=1,
+            description="Callbacks that may wait or be on their way, of all receivers, a quarter of them of one account; further ones are dropped.",
         ),
     ] = 10_000
     queue_bytes: Annotated[int, Meta(ge=1024, description="Bytes of callbacks that may wait, likewise.")] = (

@@ -343,7 +343,7 @@ async def test_queues_are_bounded(limits: dict[str, int]) -> None:
         events = [plain_event(ACCOUNT) for _ in range(200)]
         send(sender, callback(receiver.url), *events)
         assert counted("dropped") - dropped >= 150
-        assert sender._waiting == 200 - (counted("dropped") - dropped)
+        assert sender._load.number == 200 - (counted("dropped") - dropped)
         receiver.hold.set()
         await until(lambda: len(receiver.requests) == 200 - int(counted("dropped") - dropped))
         first = [str(new.event.event_id) for new in events[: len(receiver.requests)]]
@@ -357,7 +357,25 @@ async def test_many_receivers_do_not_get_round_the_bounds(limits: dict[str, int]
         for _ in range(100):
             send(sender, callback(receiver.url), plain_event(uuid4()))
             await asyncio.sleep(0)  # each receiver's sender takes what is there for it
-        assert sender._waiting == 100 - (counted("dropped") - dropped) <= 10
+        assert sender._load.number == 100 - (counted("dropped") - dropped) <= 10
+
+
+@pytest.mark.parametrize("limits", [{"queue": 40}, {"queue_bytes": 40 * 600}])
+async def test_account_cannot_have_the_callbacks_of_others_dropped(limits: dict[str, int]) -> None:
+    """One account fills at most a quarter, through however many receivers; what is delivered makes room again."""
+    async with receiving() as receiver, sending(**limits) as sender:
+        receiver.hold.clear()
+        for number in range(40):
+            send(sender, callback(f"http://127.0.0.{number + 1}:{receiver.port}/"), plain_event(ACCOUNT))
+        first = sender._load.number
+        assert 1 < first <= 10
+        dropped = counted("dropped")
+        send(sender, callback(receiver.url), plain_event(uuid4()), plain_event(uuid4()))
+        assert (counted("dropped"), sender._load.number) == (dropped, first + 2)
+        receiver.hold.set()
+        await until(lambda: not sender._tasks)
+        send(sender, callback(receiver.url), plain_event(ACCOUNT))
+        assert (counted("dropped"), sender._load.number) == (dropped, 1)
 
 
 async def test_nothing_is_kept_of_what_was_sent() -> None:
@@ -366,7 +384,7 @@ async def test_nothing_is_kept_of_what_was_sent() -> None:
             send(sender, callback(receiver.url), plain_event(uuid4()))
         await until(lambda: len(receiver.requests) == 20)
         await until(lambda: not sender._tasks)
-        assert (sender._accounts, sender._waiting, sender._waiting_bytes) == ({}, 0, 0)
+        assert (sender._accounts, sender._load.number, sender._load.size) == ({}, 0, 0)
 
 
 async def test_end_gives_up_what_waits() -> None:

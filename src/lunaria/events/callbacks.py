@@ -37,6 +37,8 @@ SENDERS = 4
 """Most callbacks on their way to one receiver; one while it fails."""
 CONNECTIONS_OF_ACCOUNT = 32
 """Most callbacks of one account on their way."""
+ACCOUNTS_SHARE = 4
+"""One account may fill this part, a quarter, of what may wait altogether."""
 ANSWER_BYTES = 64 * 1024
 """Longest answer that is read; what it says does not matter."""
 LONGEST_PAUSE = 60.0
@@ -61,6 +63,8 @@ class CallbackMessage(Struct, frozen=True):
 class CallbackLimits:
     """`queue` callbacks of `queue_bytes` wait or are on their way altogether, `receiver_queue` wait for one receiver.
 
+    Of both one account may take a quarter, so that it cannot have those of others dropped.
+
     Each is attempted `attempts` times, the second time after about `pause` seconds, which double with every attempt.
     """
 
@@ -81,6 +85,26 @@ class _Delivery:
 
 
 @dataclass(slots=True)
+class _Load:
+    """Callbacks that wait or are on their way."""
+
+    number: int = 0
+    size: int = 0
+
+    def has_room(self, size: int, most: int, most_bytes: int) -> bool:
+        """For one of `size` bytes; there always is for the first."""
+        return not self.number or (self.number < most and self.size + size <= most_bytes)
+
+    def add(self, size: int) -> None:
+        self.number += 1
+        self.size += size
+
+    def remove(self, size: int) -> None:
+        self.number -= 1
+        self.size -= size
+
+
+@dataclass(slots=True)
 class _Lane:
     """What waits for one receiver, and how many send it; those that are `busy` have taken theirs."""
 
@@ -91,11 +115,12 @@ class _Lane:
 
 
 class _Account:
-    """The receivers of one account for which something waits, by host and port."""
+    """The receivers of one account for which something waits, by host and port, and how much that is."""
 
     def __init__(self) -> None:
         self.lanes: dict[str, _Lane] = {}
         self.room = asyncio.Semaphore(CONNECTIONS_OF_ACCOUNT)
+        self.load = _Load()
 
 
 class CallbackSender:
@@ -106,8 +131,7 @@ class CallbackSender:
         self._limits = limits
         self._accounts: dict[UUID, _Account] = {}
         self._room = asyncio.Semaphore(limits.connections)
-        self._waiting = 0
-        self._waiting_bytes = 0
+        self._load = _Load()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dropped = 0
         self._next_word = 0.0
@@ -133,7 +157,7 @@ class CallbackSender:
             async with asyncio.timeout(END_SECONDS):
                 while self._tasks:
                     await asyncio.wait(self._tasks)
-        lost = self._waiting
+        lost = self._load.number
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -147,19 +171,19 @@ class CallbackSender:
         receiver = _receiver(delivery.callback)
         account = self._accounts.get(account_id) or _Account()
         lane = account.lanes.get(receiver) or _Lane()
-        limits = self._limits
+        limits, size = self._limits, len(delivery.body)
         if (
             len(lane.waiting) >= limits.receiver_queue
-            or self._waiting >= limits.queue
-            or (self._waiting and self._waiting_bytes + len(delivery.body) > limits.queue_bytes)
+            or not account.load.has_room(size, limits.queue // ACCOUNTS_SHARE, limits.queue_bytes // ACCOUNTS_SHARE)
+            or not self._load.has_room(size, limits.queue, limits.queue_bytes)
         ):
             self._drop(receiver)
             return
         self._accounts[account_id] = account
         account.lanes[receiver] = lane
         lane.waiting.append(delivery)
-        self._waiting += 1
-        self._waiting_bytes += len(delivery.body)
+        account.load.add(size)
+        self._load.add(size)
         self._employ(account_id, receiver, lane)
 
     def _drop(self, receiver: str) -> None:
@@ -190,8 +214,8 @@ class CallbackSender:
                 finally:
                     lane.busy -= 1
                     # Not before: it may have waited for a connection, or for its next attempt.
-                    self._waiting -= 1
-                    self._waiting_bytes -= len(delivery.body)
+                    account.load.remove(len(delivery.body))
+                    self._load.remove(len(delivery.body))
                 self._employ(account_id, receiver, lane)
         finally:
             lane.senders -= 1
