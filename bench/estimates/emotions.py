@@ -125,7 +125,9 @@ def _smiles(run: Run, words: Sequence[str], found: Mapping[str, FaceFinding | No
         Target(f"happy faces that count as smiling at {SMILING}", 0.69, hits),
         Target("others that do", 0.05, alarms, least=False),
     ]
-    roles = ("face_detector", "face_landmarks68", "face_mesh", "face_blendshapes")
+    roles = ["face_detector", "face_landmarks68", "face_mesh", "face_blendshapes"]
+    if run.store.allows("face_emotions_head"):
+        roles += ["face_features", "face_emotions_head"]
     return Report("smile", data, roles, lines, targets)
 
 

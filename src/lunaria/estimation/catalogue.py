@@ -16,7 +16,7 @@ _GLASSES: Roles = ("body_features", "face_glasses")
 """Sunglasses hide eyes; where nothing tells glasses, no eye counts as hidden by them."""
 _MOVEMENTS: Roles = ("face_mesh", "face_blendshapes")
 _CHECKS: Roles = (*_MOVEMENTS, "portrait_segmentation", "body_keypoints", "face_features")
-_ALL_CHECKS: Roles = (*_CHECKS, "face_mask", *_GLASSES, "face_headwear")
+_ALL_CHECKS: Roles = (*_CHECKS, "face_emotions_head", "face_mask", *_GLASSES, "face_headwear")
 _OPEN_CHECKS: Roles = (*_CHECKS, "face_mask_open")
 """The checks of glasses and headwear are left out where nothing tells these."""
 
@@ -35,9 +35,10 @@ ESTIMATES: Mapping[str, tuple[Roles, ...]] = MappingProxyType(
         "quality": (("face_landmarks68",),),
         "gaze": ((*_MOVEMENTS, *_GLASSES), _MOVEMENTS),
         "eyes_attributes": (("face_mesh", *_GLASSES), ("face_mesh",)),
-        "mouth_attributes": (
-            (*_MOVEMENTS, "face_features", "face_mask"),
-            (*_MOVEMENTS, "face_features", "face_mask_open"),
+        "mouth_attributes": tuple(
+            (*_MOVEMENTS, "face_features", *emotions, mask)
+            for emotions in (("face_emotions_head",), ())
+            for mask in ("face_mask", "face_mask_open")
         ),
         "basic_attributes": tuple(
             ("face_features", "face_age", *age, "face_gender", ethnicity)

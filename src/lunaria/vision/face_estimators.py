@@ -63,6 +63,7 @@ class FaceEstimators:
         )
         self.emotions: Once[EmotionNetwork | OpenEmotionNetwork] = Once(self._load_emotions)
         self.mask = Once(self._load_mask)
+        self.mouth = Once(self._load_mouth)
         self.glasses = Once(lambda: GlassesEstimator(self._upper_face(), load.path("face_glasses")))
         self.headwear = Once(lambda: HeadwearEstimator(self._upper_face(), load.path("face_headwear")))
         self.basic_attributes = Once(self._load_basic_attributes)
@@ -109,6 +110,7 @@ class FaceEstimators:
                 once()
         self.emotions()
         self.mask()
+        self.mouth()
         self.basic_attributes()
 
     def estimate(self, image: Image, views: FaceViews, plan: Plan, findings: Sequence[FaceFinding]) -> None:
@@ -139,6 +141,10 @@ class FaceEstimators:
     def _load_mask(self) -> MaskEstimator:
         role = "face_mask" if self._load.serves("face_mask") else "face_mask_open"
         return MaskEstimator(LinearHead.load(self._load.path(role)))
+
+    def _load_mouth(self) -> MouthEstimator:
+        role = "face_emotions_head"
+        return MouthEstimator(LinearHead.load(self._load.path(role)) if self._load.serves(role) else None)
 
     def _load_basic_attributes(self) -> BasicAttributeEstimator:
         load = self._load
@@ -232,7 +238,7 @@ class _Work:
     @cached_property
     def _mouth(self) -> list[Mouth]:
         hidden = [1 - mask.states["missing"] for mask in self._mask]
-        return MouthEstimator().estimate(self._views, hidden)
+        return self._by.mouth().estimate(self._views, hidden)
 
     def _measured(self, wanted: frozenset[Need]) -> list[dict[str, Value]]:
         """Of each face the values of portrait checks that can be had, by the names of the checks."""

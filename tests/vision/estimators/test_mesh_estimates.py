@@ -14,8 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from lunaria.vision.estimators.blendshapes import NAMES, VERTICES, BlendshapeNetwork, strength
+from lunaria.vision.estimators.emotions import EMOTIONS
 from lunaria.vision.estimators.eyebrows import EyebrowsEstimator
 from lunaria.vision.estimators.eyes import LEFT_EYE, RIGHT_EYE, Eye, Eyes, EyesEstimator, EyeVertices, lid_ratio
+from lunaria.vision.estimators.features import AGES, EMBEDDING, FaceFeatureNetwork, LinearHead
 from lunaria.vision.estimators.gaze import CENTRE, RADIUS, GazeEstimator
 from lunaria.vision.estimators.mouth import Mouth, MouthEstimator
 from lunaria.vision.estimators.red_eyes import RedEyesEstimator
@@ -24,9 +26,10 @@ from lunaria.vision.geometry import Pixels
 from lunaria.vision.head_pose import FaceMesh, HeadPose, HeadPoseEstimator, MeshNetwork, rotation_of
 from lunaria.vision.images import Decoder
 from lunaria.vision.landmarks import LandmarkNetwork
+from lunaria.vision.packs.manifest import Preprocessing
 from lunaria.vision.packs.store import ModelStore
-from lunaria.vision.runtime import open_session
-from lunaria.vision.views import FaceViews, SharedNetworks
+from lunaria.vision.runtime import InferenceSession, open_session
+from lunaria.vision.views import FaceFeatures, FaceViews, SharedNetworks
 from lunaria.vision.warps import cut_warp, warp_transform
 from lunaria.vision.yunet import YuNet
 
@@ -42,6 +45,7 @@ class BuiltViews:
     pixels: Pixels = field(default_factory=lambda: RNG.integers(0, 256, (300, 300, 3), np.uint8))
     moves: dict[str, float] = field(default_factory=dict)
     pose: HeadPose | None = None
+    embedding: float = 0.0
 
     @property
     def meshes(self) -> list[FaceMesh]:
@@ -54,6 +58,11 @@ class BuiltViews:
     @property
     def blendshapes(self) -> NDArray[np.float32]:
         return np.array([[self.moves.get(name, 0.0) for name in NAMES]], np.float32)
+
+    @property
+    def features(self) -> FaceFeatures:
+        embedding = np.full((1, EMBEDDING), self.embedding, np.float32)
+        return FaceFeatures(embedding, np.zeros((1, AGES), np.float32), np.zeros(1, np.float32))
 
 
 def built(views: BuiltViews) -> FaceViews:
@@ -178,6 +187,23 @@ def test_lips_apart_open_a_mouth_and_raised_corners_smile() -> None:
     assert mouth_of(9).smile_types["none"] > 0.5
 
 
+def test_the_head_for_emotions_has_a_say_in_the_smile() -> None:
+    """Happiness has the value of the first feature, all else none."""
+    weights = np.zeros((EMBEDDING, len(EMOTIONS)), np.float32)
+    weights[0, EMOTIONS.index("happiness")] = 1
+    estimator = MouthEstimator(LinearHead(weights, np.zeros(len(EMOTIONS), np.float32), EMOTIONS))
+    half_a_smile = {"mouthSmileLeft": 0.4, "mouthSmileRight": 0.4}
+    smiles = [
+        estimator.estimate(built(BuiltViews(FaceMesh(np.zeros((478, 3)), 1.0), moves=moves, embedding=happy)), [0.0])[0]
+        for happy in (-6.0, 6.0, 100.0)
+        for moves in ({}, half_a_smile)
+    ]
+    no, some, likely_no, likely, sure_no, sure = (mouth.smile for mouth in smiles)
+    assert no < some < 0.5 < likely < sure < 1
+    assert no < likely_no < likely
+    assert sure_no < sure
+
+
 def test_what_is_hidden_neither_opens_nor_smiles() -> None:
     hidden = mouth_of(9, 0.98, mouthSmileLeft=0.9, mouthSmileRight=0.9)
     assert hidden.occluded == 0.98
@@ -212,18 +238,19 @@ def red_iris(pixels: Pixels, views: FaceViews, eyes: Eyes) -> tuple[float, float
 
 
 See = Callable[[Pixels, bool], FaceViews]
+LoadNetwork = Callable[[str], tuple[InferenceSession, Preprocessing]]
 
 
 @pytest.fixture(scope="module")
-def see(model_store: ModelStore) -> See:
-    """The largest face of an image, or that of a warp, with the networks for its mesh."""
+def see(model_store: ModelStore, load_network: LoadNetwork) -> See:
+    """The largest face of an image, or that of a warp, with the networks for its mesh and its features."""
     detector = FaceDetector(YuNet(open_session(model_store.network("face_detector").path)))
     landmarks = LandmarkNetwork(open_session(model_store.network("face_landmarks68").path))
     shared = SharedNetworks(
         mesh=MeshNetwork(open_session(model_store.network("face_mesh").path)),
         pose=HeadPoseEstimator(np.load(model_store.network("canonical_face_mesh").path)),
         blendshapes=BlendshapeNetwork(open_session(model_store.network("face_blendshapes").path)),
-        features=cast(Any, None),
+        features=FaceFeatureNetwork(*load_network("face_features")),
     )
 
     def look(pixels: Pixels, is_warp: bool) -> FaceViews:
@@ -304,10 +331,12 @@ def within(vertices: EyeVertices, mesh: FaceMesh, eye: Eye) -> bool:
     return 0.15 < along < 0.85 and lid_ratio(mesh, vertices) < 0.6
 
 
-def test_smiles_of_the_photographs(see: See, read: Callable[[str], Pixels]) -> None:
-    (mouth,) = MouthEstimator().estimate(see(read("astronaut.png"), False), [0.0])
-    assert mouth.smile > 0.9
-    assert mouth.smile_types["smile_open"] > 0.5
+def test_smiles_of_the_photographs(see: See, read: Callable[[str], Pixels], model_store: ModelStore) -> None:
+    head = LinearHead.load(model_store.network("face_emotions_head").path)
+    for emotions in (None, head):
+        (mouth,) = MouthEstimator(emotions).estimate(see(read("astronaut.png"), False), [0.0])
+        assert mouth.smile > 0.8
+        assert mouth.smile_types["smile_open"] > 0.5
 
 
 def test_painted_pupils_are_red_and_those_of_the_photographs_are_not(see: See, read: Callable[[str], Pixels]) -> None:
