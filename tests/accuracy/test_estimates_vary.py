@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from lunaria.estimation.decisions import Decisions
+from lunaria.estimation.decisions import Decisions, WantedChecks
 from lunaria.estimation.shapes import body_detection, checks_of, face_detection
 from lunaria.vision.analysis import Analyzer
 from lunaria.vision.checks import CHECKS
@@ -240,7 +240,7 @@ def test_every_number_and_word_varies(seen: Seen) -> None:
     for findings in seen.values():
         for face in findings.faces[:1]:
             detection = face_detection(face, DECISIONS, EVERYTHING, show_head_pose=True, show_gaze=True)
-            checks = checks_of(face, iso=False, is_warp=False)
+            checks = checks_of(face, WantedChecks("face_quality"), is_warp=False)
             detection = msgspec.structs.replace(detection, face_quality=checks)
             _collect(msgspec.to_builtins(detection), "face", values)
         for body in findings.bodies[:1]:
