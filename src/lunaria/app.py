@@ -295,6 +295,7 @@ class Platform:
             BodyBudget(settings.server.body_budget),
             None if settings.exposed else frozenset(name.lower() for name in settings.server.hosts),
             settings.notifications.recheck,
+            lambda: self.vision.full,
         )
         return RequestContext(build_application(self.operations(), edge))
 

@@ -207,6 +207,7 @@ _FORM_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": IMAGE_PARTS, 
 IMAGE_BODY = RawBody(
     (*IMAGE_FORMATS, *sorted(BASE64_TYPES), MULTIPART, JSON),
     schemas={**dict.fromkeys(BASE64_TYPES, BASE64_TEXT), MULTIPART: _FORM_SCHEMA, JSON: _JSON_SCHEMA},
+    analysed=True,
 )
 """The body of an operation that takes images."""
 IMAGE_BODY_ERRORS = (11029, 11048, 11049, 12002, 12022, 12039, 12040, 12041)

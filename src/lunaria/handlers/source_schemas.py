@@ -134,7 +134,7 @@ _TYPES = (*IMAGE_FORMATS, *sorted(BASE64_TYPES), MULTIPART, JSON, *sorted(DESCRI
 
 def _body(form: Mapping[str, Any], kind: Any) -> RawBody:
     files = {name: BASE64_TEXT if name.endswith("-base64") else BINARY for name in _TYPES if name != JSON}
-    return RawBody(_TYPES, schemas={**files, MULTIPART: form}, kind=kind)
+    return RawBody(_TYPES, schemas={**files, MULTIPART: form}, kind=kind, analysed=True)
 
 
 HANDLER_BODY = _body(_HANDLER_FORM, HandlerSources)

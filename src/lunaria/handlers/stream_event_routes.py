@@ -20,7 +20,7 @@ class StreamEventRoutes(Routes):
         "/6/handlers/{handler_id:uuid}/stream_events",
         "events",
         "generate stream events (beta)",
-        body=RawBody((MSGPACK,), kind=StreamEvents),
+        body=RawBody((MSGPACK,), kind=StreamEvents, analysed=True),
         replies={201: Content(GenerationResult)},
         errors=(12002, 12022, 100012, *PIPELINE_ERRORS, *EMITTING_ERRORS),
     )

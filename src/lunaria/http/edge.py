@@ -1,6 +1,7 @@
 """What every connection passes, request or websocket: its names, its credentials, and the shape of its failure."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -44,7 +45,7 @@ class Edge:
     """What every request passes through.
 
     `hosts`: names by which the server may be addressed; None: any. An open websocket's credentials are looked at again
-    every `recheck` seconds.
+    every `recheck` seconds. `full`: whether the analysis takes no more images now.
     """
 
     gate: Gate
@@ -55,6 +56,7 @@ class Edge:
     budget: BodyBudget
     hosts: frozenset[str] | None = None
     recheck: float = 60.0
+    full: Callable[[], bool] = lambda: False
 
 
 def failure(error: BaseException) -> ApiError:

@@ -49,6 +49,8 @@ class RawBody:
     """JSON schemas of single media types that differ from `schema`."""
     kind: Any = None
     """A type that describes the body for the document, instead of `schema`."""
+    analysed: bool = False
+    """Whether images in it are analysed: while no more can be, the request is refused before its body is read."""
 
 
 Body = NoBody | TypedBody | RawBody

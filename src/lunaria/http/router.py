@@ -25,6 +25,7 @@ from lunaria.http.operation import Call, Content, NoBody, Operation, RawBody, Re
 from lunaria.http.query import parse_query
 from lunaria.http.request_id import current_request_id
 from lunaria.http.websockets import websocket_route
+from lunaria.kit.pool import PoolFullError
 
 AnyRequest = Request[Any, Any, Any]
 EMPTY_OBJECT = b"{}"
@@ -133,6 +134,8 @@ async def _answer(
     request: AnyRequest,
     receiver: "_Receiver",
 ) -> Reply:
+    if isinstance(declared.body, RawBody) and declared.body.analysed and edge.full():
+        raise failure(PoolFullError())
     headers = Headers(request)
     principal = await admit(declared, edge, request, headers)
     _check_accept(declared, headers.get("accept"))

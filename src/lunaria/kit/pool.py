@@ -27,13 +27,18 @@ class WorkerPool:
         """Calls that run or wait now."""
         return self._admitted
 
+    @property
+    def full(self) -> bool:
+        """Whether a call would be refused now."""
+        return self._admitted >= self._room
+
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function` on a thread of the pool. Raises PoolFullError when the queue is full.
 
         A caller that is cancelled leaves at once; its work keeps its place until it ends, since a
         running thread cannot be stopped and the bound must count what really runs.
         """
-        if self._admitted >= self._room:
+        if self.full:
             raise PoolFullError
         self._admitted += 1
         future = asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
