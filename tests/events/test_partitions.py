@@ -13,6 +13,7 @@ from lunaria.events.event import NewEvent
 from lunaria.events.filters import EventFilter
 from lunaria.events.partitions import MONTHS_BACK, Partitions, month_of, next_month
 from lunaria.events.store import EventsStore, add_events
+from lunaria.storage.arrays import unpack
 from lunaria.storage.changes import EVENT_CHANGES
 from lunaria.storage.database import Database
 from lunaria.storage.schema import PARTITIONED_TABLES
@@ -188,4 +189,4 @@ async def test_delete_a_part_of_a_month(months: Partitions, clean_database: Data
 
 
 async def ids(store: EventsStore) -> set[UUID]:
-    return set(await store.ids(EVERYTHING, EventFilter()))
+    return {UUID(bytes=key) for key in unpack(await store.packed_ids(EVERYTHING, EventFilter()))}

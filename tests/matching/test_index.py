@@ -15,6 +15,7 @@ from sqlalchemy import delete, insert, text
 from lunaria.matching import index as index_module
 from lunaria.matching.index import Found, MatchingIndex, RowFilter
 from lunaria.matching.sources import FaceDescriptors
+from lunaria.storage.arrays import pack
 from lunaria.storage.changes import FACE_CHANGES
 from lunaria.storage.database import Database
 from lunaria.storage.schema import (
@@ -131,7 +132,7 @@ async def test_lists_and_accounts_filter(index: MatchingIndex, clean_database: D
     assert listed == set(mine[:2])
     assert await search(index, unit(0), RowFilter(other, list_id)) == []
     assert await search(index, unit(0), RowFilter(one, uuid4())) == []
-    named = await search(index, unit(0), RowFilter(one, None, [mine[3], theirs[0], uuid4()]))
+    named = await search(index, unit(0), RowFilter(one, None, pack([mine[3], theirs[0], uuid4()])))
     assert [found.key for found in named] == [mine[3]]
     async with clean_database.transaction() as connection:
         await connection.execute(delete(list_faces).where(list_faces.c.face_id == mine[0]))

@@ -16,7 +16,7 @@ from lunaria.events.filters import EventFilter, Order, event_conditions, orderin
 from lunaria.events.paging import KEY, page_of
 from lunaria.events.partitions import Partitions
 from lunaria.events.stored import COLUMNS, DETAILS, EVENT_TARGETS
-from lunaria.storage.arrays import among
+from lunaria.storage.arrays import among, packed
 from lunaria.storage.database import Database
 from lunaria.storage.schema import PARTITIONED_TABLES, event_descriptors, event_details, events
 from lunaria.storage.scope import Scope, ScopedConnection
@@ -85,11 +85,12 @@ class EventsStore:
             keys: list[Row] = [*(await connection.execute(connection.scoped(wanted, events))).mappings()]
             return await _read(connection, keys, targets)
 
-    async def ids(self, scope: Scope, wanted: EventFilter) -> list[UUID]:
-        """All events that fulfil the filter, in no order."""
+    async def packed_ids(self, scope: Scope, wanted: EventFilter) -> bytes:
+        """The ids of all events that fulfil the filter, in no order; see `arrays.unpack`."""
         async with self._database.scoped_connect(scope) as connection:
-            statement = connection.scoped(select(events.c.event_id), events).where(*event_conditions(wanted))
-            return list((await connection.execute(statement)).scalars())
+            statement = connection.scoped(select(packed(events.c.event_id)), events).where(*event_conditions(wanted))
+            ids: bytes = (await connection.execute(statement)).scalar_one()
+        return ids
 
     async def delete_some(self, scope: Scope, wanted: EventFilter, limit: int) -> int:
         """Delete the oldest events that fulfil the filter, at most `limit`; how many went. Call it until none does.

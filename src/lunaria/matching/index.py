@@ -6,7 +6,7 @@ arrived (`catch_up`), so what was acknowledged is found and what was deleted is 
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from pyroaring import BitMap
 
 from lunaria.matching.engine import Gallery
 from lunaria.matching.sources import IndexedDescriptor, Source
+from lunaria.storage.arrays import unpack
 
 log = structlog.get_logger(__name__)
 
@@ -26,11 +27,11 @@ Rows = NDArray[np.int32]
 
 
 class RowFilter(NamedTuple):
-    """Which objects may be found; None admits all."""
+    """Which objects may be found; None admits all. `keys`: their ids, see `arrays.pack`."""
 
     account_id: UUID | None = None
     list_id: UUID | None = None
-    keys: Collection[UUID] | None = None
+    keys: bytes | None = None
 
 
 class Found(NamedTuple):
@@ -116,7 +117,7 @@ class VersionIndex:
         if wanted.list_id is not None:
             sets.append(self.lists.get(wanted.list_id, BitMap()))
         if wanted.keys is not None:
-            found = (self.row_of.get(key.bytes) for key in wanted.keys)
+            found = (self.row_of.get(key) for key in unpack(wanted.keys))
             sets.append(BitMap(row for row in found if row is not None))
         if not sets:
             return None

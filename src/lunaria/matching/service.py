@@ -32,6 +32,7 @@ from lunaria.matching.schemas import (
     MatchedAttribute,
 )
 from lunaria.matching.store import MatchingStore, StoredDescriptor
+from lunaria.storage.arrays import pack
 from lunaria.storage.scope import Scope
 from lunaria.vision.similarity import Similarity
 
@@ -213,16 +214,16 @@ class MatchingService:
     async def _rows(self, scope: Scope, filters: FaceFilters | EventFilters) -> RowFilter:
         """What the index is to search; it knows accounts, lists and ids, the database is asked about the rest."""
         if isinstance(filters, FaceFilters):
-            face_ids: Sequence[UUID] | None = filters.face_ids
+            face_ids = None if filters.face_ids is None else pack(filters.face_ids)
             conditions = face_filter(filters)
             if conditions != FaceFilter(face_ids=filters.face_ids):
-                narrowed = replace(conditions, list_id=filters.list_id)  # fewer rows to fetch
-                face_ids = await self.store.filtered_faces(scope, narrowed)
+                narrowed = replace(conditions, list_id=filters.list_id)  # fewer ids to fetch
+                face_ids = await self.store.packed_faces(scope, narrowed)
             return RowFilter(scope.account_id, filters.list_id, face_ids)
-        event_ids: Sequence[UUID] | None = filters.event_ids
+        event_ids = None if filters.event_ids is None else pack(filters.event_ids)
         wanted = event_filter(filters)
         if wanted != EventFilter(event_ids=filters.event_ids):
-            event_ids = await self.events.ids(scope, wanted)
+            event_ids = await self.events.packed_ids(scope, wanted)
         return RowFilter(scope.account_id, None, event_ids)
 
     async def _search_attributes(

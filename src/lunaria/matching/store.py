@@ -14,7 +14,7 @@ from sqlalchemy import Column, ColumnElement, RowMapping, Table, select
 from lunaria.events.schemas import DescriptorKind
 from lunaria.faces.filters import FaceFilter, face_conditions
 from lunaria.matching.sources import BATCH, vector_of
-from lunaria.storage.arrays import among
+from lunaria.storage.arrays import among, packed
 from lunaria.storage.changes import CHANGE_LOGS
 from lunaria.storage.database import Database
 from lunaria.storage.schema import (
@@ -58,11 +58,12 @@ class MatchingStore:
             async with self._database.transaction() as connection:
                 await changes.prune(connection, KEPT_CHANGES)
 
-    async def filtered_faces(self, scope: Scope, wanted: FaceFilter) -> list[UUID]:
-        """The faces that fulfil the filter."""
-        statement = select(faces.c.face_id).where(*face_conditions(wanted, scope))
+    async def packed_faces(self, scope: Scope, wanted: FaceFilter) -> bytes:
+        """The ids of the faces that fulfil the filter; see `arrays.unpack`."""
+        statement = select(packed(faces.c.face_id)).where(*face_conditions(wanted, scope))
         async with self._database.scoped_connect(scope) as connection:
-            return list((await connection.execute(connection.scoped(statement, faces))).scalars())
+            ids: bytes = (await connection.execute(connection.scoped(statement, faces))).scalar_one()
+        return ids
 
     async def face_references(self, scope: Scope, face_ids: Collection[UUID]) -> dict[UUID, list[StoredDescriptor]]:
         """Each of these faces that exists, with its descriptors."""
