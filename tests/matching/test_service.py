@@ -13,11 +13,14 @@ from sqlalchemy import delete, insert
 from tests.matching.events import BODIES, FACES, NOW, Vector, add_event, make_service, unit
 
 from lunaria.events.schemas import DescriptorKind
+from lunaria.faces.store import FacesStore
 from lunaria.http.errors import ApiError
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import format_time
+from lunaria.matching import service as service_module
 from lunaria.matching.schemas import AttributeFilters, Candidates, EventFilters, FaceFilters, GeoFilter, Match
 from lunaria.matching.service import MatchingService, Search
+from lunaria.matching.store import MatchingStore
 from lunaria.storage.changes import EVENT_CHANGES
 from lunaria.storage.database import Database
 from lunaria.storage.schema import (
@@ -34,6 +37,7 @@ from lunaria.storage.scope import EVERYTHING, Scope
 
 DIMENSIONS = {"face": 64, "body": 32}
 MODELS = {"face": FACES, "body": BODIES}
+NEVER = datetime(9000, 1, 1, tzinfo=NOW.tzinfo)
 
 
 @pytest.fixture
@@ -191,8 +195,7 @@ async def test_searches_of_all_origins_at_once(service: MatchingService, clean_d
         await connection.execute(insert(faces), {**row, "face_id": face_id})
         data = vectors[0].astype("<f2").tobytes()
         await connection.execute(insert(face_descriptors), {**coded, "face_id": face_id, "data": data})
-        never = datetime(9000, 1, 1, tzinfo=NOW.tzinfo)
-        await connection.execute(insert(attributes), {**row, "attribute_id": attribute_id, "expires_at": never})
+        await connection.execute(insert(attributes), {**row, "attribute_id": attribute_id, "expires_at": NEVER})
         data = vectors[2].astype("<f2").tobytes()
         await connection.execute(insert(attribute_descriptors), {**coded, "attribute_id": attribute_id, "data": data})
     searches = [
@@ -254,6 +257,38 @@ async def test_deleted_objects_drop_out(service: MatchingService, clean_database
         await connection.execute(delete(events).where(events.c.event_id == gone))
     search = [Search(Candidates(EventFilters()), [query], 1001)]
     assert (await service.search(EVERYTHING, search)) == [[[]]]
+
+
+@pytest.mark.parametrize("origin", ["faces", "attributes"])
+async def test_found_objects_are_read_in_parts(
+    service: MatchingService, clean_database: Database, monkeypatch: pytest.MonkeyPatch, origin: str
+) -> None:
+    account, vector = uuid4(), unit(np.random.default_rng(1), 64)
+    ids = [uuid4() for _ in range(5)]
+    owners, descriptors, key, filters, extra = {
+        "faces": (faces, face_descriptors, "face_id", FaceFilters(), {}),
+        "attributes": (attributes, attribute_descriptors, "attribute_id", AttributeFilters(), {"expires_at": NEVER}),
+    }[origin]
+    row = {"account_id": account, "create_time": NOW, **extra}
+    coded = {"version": 1001, "coding": CODING_FLOAT16, "data": vector.astype("<f2").tobytes()}
+    async with clean_database.transaction() as connection:
+        await connection.execute(insert(owners), [{**row, key: one} for one in ids])
+        await connection.execute(insert(descriptors), [{**coded, key: one} for one in ids])
+    sizes: list[int] = []
+    store: Any = FacesStore if origin == "faces" else MatchingStore
+    name = "get" if origin == "faces" else "found_attributes"
+    read = getattr(store, name)
+
+    async def counted(self: Any, scope: Scope, keys: Sequence[UUID], **options: Any) -> Any:
+        sizes.append(len(keys))
+        return await read(self, scope, keys, **options)
+
+    monkeypatch.setattr(store, name, counted)
+    monkeypatch.setattr(service_module, "PART", 2)
+    ((found,),) = await service.search(Scope(account), [Search(Candidates(filters, limit=10), [vector], 1001)])
+    shown = [getattr(match, origin.removesuffix("s")) for match in found]
+    assert [getattr(one, key) for one in shown] == sorted(ids)
+    assert sizes == [2, 2, 1]
 
 
 async def test_nothing_to_search(service: MatchingService) -> None:

@@ -41,6 +41,8 @@ Row = Mapping[str, Any]
 
 SHARING = 1000
 """Most faces that external ids stand for, where nothing else is said."""
+PART = 10_000
+"""Found objects that are read with one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,15 +283,22 @@ class MatchingService:
         """The rows of found objects of one origin, with what these fields are made from. Raises 400/12022."""
         if not keys:
             return {}
-        if origin == "faces":
-            found: Sequence[Any] = await self.faces.get(scope, keys, with_lists="lists" in fields)
-            return {row["face_id"]: row for row in found}
         if origin == "events":
             try:
                 return await self.events.get(scope, keys, fields)
             except LargeEventsError as error:
                 raise ApiError(12022, "targets", error) from None
-        return {key: dict(row) for key, row in (await self.store.found_attributes(scope, keys)).items()}
+        ordered = list(keys)
+        rows: dict[UUID, Row] = {}
+        for start in range(0, len(ordered), PART):
+            part = ordered[start : start + PART]
+            if origin == "faces":
+                found: Sequence[Any] = await self.faces.get(scope, part, with_lists="lists" in fields)
+                rows.update((row["face_id"], row) for row in found)
+            else:
+                living = await self.store.found_attributes(scope, part)
+                rows.update((key, dict(row)) for key, row in living.items())
+        return rows
 
 
 _ATTRIBUTE_COLUMNS = {"face_descriptor_samples": "descriptor_samples", "basic_attributes_samples": "basic_samples"}
