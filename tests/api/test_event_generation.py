@@ -297,6 +297,20 @@ async def test_events_are_candidates(new_account: AccountFactory, pictures: dict
     assert candidate["similarity"] > 0.6
 
 
+async def test_top_match_names_a_candidate_whose_id_is_not_shown(
+    new_account: AccountFactory, pictures: dict[str, bytes]
+) -> None:
+    account = await new_account()
+    _, known = await enrol(account, pictures["obama"], external_id="o")
+    entry = {"label": "all", "candidates": {"origin": "faces"}, "targets": ["user_data"]}
+    handler = await new_handler(account, match_policy=[entry])
+    (event,) = (await generate(account, handler, pictures["obama2"]))["events"]
+    assert list(event["matches"][0]["candidates"][0]["face"]) == ["user_data"]
+    stored = checked(await account.client.get(f"/6/events/{event['event_id']}"))
+    assert (stored["top_match"]["face_id"], stored["top_match"]["external_id"]) == (known, "o")
+    assert stored["match_result"][0]["candidates"] == event["matches"][0]["candidates"]
+
+
 @pytest.mark.parametrize(
     ("policy", "name"),
     [

@@ -27,11 +27,15 @@ from lunaria.estimation.estimates import (
     Rect,
 )
 from lunaria.estimation.examination import ExaminedBody, ExaminedFace, ExaminedImage, ExaminedPerson
+from lunaria.events.columns import row_of
+from lunaria.events.event import NewEvent
+from lunaria.events.schemas import Event
+from lunaria.events.stored import StoredEvent
 from lunaria.faces.schemas import Face
 from lunaria.handlers.event_context import EventContext
 from lunaria.handlers.filters import Subject
 from lunaria.handlers.match_policy import MatchEntry
-from lunaria.handlers.matching_step import best_similarities, match_persons, shown_matches
+from lunaria.handlers.matching_step import best_match, best_similarities, match_persons, shown_matches
 from lunaria.handlers.persons import merged_person, single_persons
 from lunaria.handlers.sources import SourceDescriptor, SourceImage
 from lunaria.http.errors import ApiError
@@ -220,6 +224,33 @@ async def test_all_descriptors_go_in_one_search() -> None:
     with pytest.raises(ApiError) as refused:
         await match_persons(matching, owner, policy, persons, subjects, NOW, 14)
     assert (refused.value.code, len(matching.calls)) == (34005, 1)
+
+
+@pytest.mark.parametrize(("origin", "part", "key"), [("faces", "face", "face_id"), ("events", "event", "event_id")])
+async def test_the_best_match_is_known_though_its_id_is_not_shown(origin: str, part: str, key: str) -> None:
+    found_id = uuid4()
+
+    class Matching(FakeMatching):
+        async def search(self, scope: Scope, searches: Sequence[Search]) -> list[list[list[Match]]]:
+            (search,) = searches
+            assert set(search.candidates.shown) == {"user_data", key, "external_id"}
+            found: Any = {key: found_id, "external_id": "7", "user_data": "x"}
+            shown = Face(**found) if part == "face" else StoredEvent(**found)
+            return [[[Match(0.9, **{part: shown})]]]
+
+    matching: Any = Matching()
+    persons = single_persons(CONTEXT, [image("a", ExaminedPerson(face(0, 1)))], [], 0.0)
+    policy = [entry("all", candidates={"origin": origin}, targets=["user_data", "similarity"])]
+    (found,) = await match_persons(matching, UUID(int=5), policy, persons, [persons[0].subject], NOW, 10)
+    assert msgspec.to_builtins(shown_matches(policy, found)) == [
+        {"label": "all", "candidates": [{"similarity": 0.9, part: {"user_data": "x"}}]}
+    ]
+    best = best_match(found)
+    event = Event(event_id=uuid4(), url=None, create_time=NOW, end_time=NOW)
+    row = row_of(NewEvent(UUID(int=5), uuid4(), event, best=best))
+    assert (row["top_match_label"], row["top_match_similarity"]) == ("all", 0.9)
+    assert (row["top_match_object_id"], row["top_match_external_id"]) == (found_id, "7")
+    assert row["top_match_is_event"] is (part == "event")
 
 
 async def test_nothing_is_searched_without_descriptors() -> None:

@@ -59,7 +59,7 @@ def row_of(new: NewEvent) -> Row:
         **_basic_columns(event),
         **_face_columns(_face_estimates(event)),
         **_body_columns(_body_estimates(event)),
-        **_top_match_columns(event),
+        **_top_match_columns(new),
         "meta": event.meta,
     }
 
@@ -160,10 +160,10 @@ def _body_columns(found: list[BodyAttributes]) -> Row:
     }
 
 
-def _top_match_columns(event: Event) -> Row:
+def _top_match_columns(new: NewEvent) -> Row:
     """The first candidate of the first label that has any; labels come with the best one first."""
-    label, best = next(
-        ((found.label, found.candidates[0]) for found in event.matches or () if found.candidates), (None, None)
+    label, best = new.best or next(
+        ((found.label, found.candidates[0]) for found in new.event.matches or () if found.candidates), (None, None)
     )
     object_id: UUID | None = None
     external_id: str | None = None

@@ -5,6 +5,10 @@ from uuid import UUID
 
 from lunaria.attributes.descriptors import CodedDescriptor
 from lunaria.events.schemas import DescriptorKind, Event
+from lunaria.matching.schemas import Match
+
+BestMatch = tuple[str, Match]
+"""A candidate under the label of the entry of the match policy that found it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +21,13 @@ class EventDescriptor:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event with everything about it that its wire form does not show."""
+    """An event with everything about it that its wire form does not show.
+
+    `best`: of its matches, with the ids that may not be shown there; None: what is shown tells.
+    """
 
     account_id: UUID
     handler_id: UUID
     event: Event
     descriptors: tuple[EventDescriptor, ...] = ()
+    best: BestMatch | None = None

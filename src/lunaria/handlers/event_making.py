@@ -12,7 +12,7 @@ from lunaria.estimation.estimates import BodyAttributes, BodyDetection, FaceAttr
 from lunaria.estimation.examination import ExaminedImage
 from lunaria.estimation.schemas import AggregatedBody, AggregatedFace, AggregateEstimations
 from lunaria.estimation.sdk import MERGED_OF_BODIES, MERGED_OF_FACES
-from lunaria.events.event import EventDescriptor, NewEvent
+from lunaria.events.event import BestMatch, EventDescriptor, NewEvent
 from lunaria.events.schemas import (
     AttributeFilter,
     DescriptorKind,
@@ -47,10 +47,14 @@ def prepare_event(
     person: Person,
     plan: StoragePlan,
     matches: list[LabelMatches] | None,
+    best: BestMatch | None,
     tags: Sequence[str],
     now: datetime,
 ) -> PreparedEvent:
-    """The event of a person with what belongs to it. `tags`: all of them; `now`: the time of the request."""
+    """The event of a person with what belongs to it. `best`: of the matches, with ids that may not be shown among them.
+
+    `tags`: all of them; `now`: the time of the request.
+    """
     event_id, context = uuid4(), person.context
     face = None if plan.face is None else _face(owner, event_id, person, plan.face, now)
     event = Event(
@@ -83,7 +87,7 @@ def prepare_event(
         if extract is not None and extract.descriptor is not None
     )
     return PreparedEvent(
-        NewEvent(owner, handler_id, event, descriptors),
+        NewEvent(owner, handler_id, event, descriptors, best),
         blobs=plan.blobs,
         attribute=plan.attribute,
         face=None if face is None or plan.face is None else _new_face(face, plan.face),

@@ -2,19 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from lunaria.events.event import BestMatch
 from lunaria.events.schemas import LabelMatches
 from lunaria.handlers.filters import Subject, passes
 from lunaria.handlers.match_policy import MatchEntry
 from lunaria.handlers.persons import Person
 from lunaria.http.errors import ApiError
-from lunaria.matching.schemas import Match
+from lunaria.matching.schemas import EventFilters, FaceFilters, Match
 from lunaria.matching.service import MatchingService, Search
 from lunaria.storage.scope import Scope
 
 Found = Mapping[str, list[Match]]
-"""The candidates of a person, best first, by the label of the entry that found them; entries that did not run lack."""
+"""The candidates of a person, best first, by the label of the entry that found them; entries that did not run lack.
+
+Candidates have their ids, whether the entry shows them or not.
+"""
 
 
 async def match_persons(
@@ -42,7 +50,9 @@ async def match_persons(
                 by_version.setdefault(extract.descriptor.coded.version, []).append(number)
                 vectors[number] = extract.descriptor.vector
         for version, numbers in by_version.items():
-            searches.append(Search(entry.at(now), [vectors[number] for number in numbers], version, kind))
+            candidates = entry.at(now)
+            candidates = replace(candidates, targets=[*candidates.shown, *_hidden(entry)])
+            searches.append(Search(candidates, [vectors[number] for number in numbers], version, kind))
             asked.append((entry.label, numbers))
     found: list[dict[str, list[Match]]] = [{} for _ in persons]
     wanted = sum(search.candidates.limit * len(search.vectors) for search in searches)
@@ -65,6 +75,39 @@ def shown_matches(policy: Sequence[MatchEntry], found: Found) -> list[LabelMatch
     """What an event shows of the matches: the label with the best candidate first; null without a match policy."""
     if not policy:
         return None
+    entries = {entry.label: entry for entry in policy}
+    return [LabelMatches(label, _shown(entries[label], found[label])) for label in _ordered(found)]
+
+
+def best_match(found: Found) -> BestMatch | None:
+    """The best candidate of all with its label."""
+    return next(((label, found[label][0]) for label in _ordered(found) if found[label]), None)
+
+
+def _ordered(found: Found) -> list[str]:
     best = best_similarities(found)
-    ordered = sorted(found, key=lambda label: -best.get(label, -1.0))
-    return [LabelMatches(label, found[label]) for label in ordered]
+    return sorted(found, key=lambda label: -best.get(label, -1.0))
+
+
+def _hidden(entry: MatchEntry) -> list[str]:
+    """By what the stored event names its best match, as far as the entry does not show it."""
+    shown = entry.targets or ()
+    if isinstance(entry.candidates, FaceFilters):
+        return [name for name in ("face_id", "external_id") if name not in shown]
+    if isinstance(entry.candidates, EventFilters):
+        return [name for name in ("event_id", "external_id") if name not in shown]
+    return []
+
+
+def _shown(entry: MatchEntry, matches: list[Match]) -> list[Match]:
+    hidden: dict[str, Any] = dict.fromkeys(_hidden(entry), UNSET)
+    if not hidden:
+        return matches
+    return [
+        replace(
+            match,
+            face=UNSET if match.face is UNSET else replace(match.face, **hidden),
+            event=UNSET if match.event is UNSET else replace(match.event, **hidden),
+        )
+        for match in matches
+    ]

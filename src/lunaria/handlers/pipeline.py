@@ -13,7 +13,7 @@ from lunaria.handlers.event_context import EventContext, each_once
 from lunaria.handlers.event_making import filtered_bodies, filtered_faces, prepare_event
 from lunaria.handlers.filters import Subject, passes
 from lunaria.handlers.generation_schemas import FilteredDetections, GeneratedImage, GenerationResult
-from lunaria.handlers.matching_step import best_similarities, match_persons, shown_matches
+from lunaria.handlers.matching_step import best_match, best_similarities, match_persons, shown_matches
 from lunaria.handlers.orders import decisions_of, order_of
 from lunaria.handlers.persons import Person, merged_person, single_persons
 from lunaria.handlers.policies import Policies
@@ -83,6 +83,7 @@ class EventPipeline:
                     person,
                     plan_storage(policies.storage_policy, person, matched, origins),
                     shown_matches(policies.match_policy, matches),
+                    best_match(matches),
                     _tags(policies, person, matched),
                     wanted.now,
                 )
