@@ -109,7 +109,6 @@ class Principal:
         elif need.verb not in self.permissions.get(need.thing, ()):
             raise ApiError(11059, need.verb, need.thing)
 
-
     def require_emitting(self, handler_id: UUID) -> None:
         """Raise 403/11068 or 403/11067 unless the token lets this handler make events."""
         if self.permissions is None:
