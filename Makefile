@@ -25,7 +25,7 @@ test: $(STAMPS)/test check
 ifdef PYTEST
 	$(BIN)/pytest $(PYTEST)
 else
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 	$(BIN)/pytest $(ALONE)
 endif
 
