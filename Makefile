@@ -17,8 +17,8 @@ demo: $(STAMPS)/run
 
 setup: $(STAMPS)/run
 
-# Two tests at a time, but one where memory, speed under load or a restart is looked at. make test PYTEST=...: only these.
-ALONE := tests/faults tests/hostile
+# Two tests at a time, but one where restarts and overload are timed. make test PYTEST=...: only these.
+ALONE := tests/faults
 
 test: $(STAMPS)/test check
 	@$(BIN)/lunaria models pull --photos
