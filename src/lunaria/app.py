@@ -367,9 +367,10 @@ async def running(settings: Settings, database_url: str) -> AsyncIterator[Platfo
 
 
 async def _taken(step: Callable[[], Awaitable[object]]) -> None:
+    """One step of the end, whatever becomes of it."""
     try:
         await step()
-    except Exception:
+    except Exception:  # told with its trace; the steps after it must be taken all the same
         log.exception("a step of the end failed")
 
 

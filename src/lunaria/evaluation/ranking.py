@@ -46,7 +46,7 @@ def ranking(
 
 def one_probe_each(names: Sequence[str], seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of one probe of each name that occurs several times, drawn at random, and of all others: the gallery."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)  # draws the sample that is measured on, the same for the same seed
     found, counts = np.unique(np.asarray(names), return_counts=True)
     several = found[counts > 1]
     if not len(several):

@@ -7,13 +7,14 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from lunaria.estimation.estimates import AccessoryColor, ClothingColor
+from lunaria.estimation.estimates import AccessoryColor, ClothingColor, Presence
 from lunaria.events.filters import DEFAULT_DELTA, EventFilter, GeoBox, Order
 from lunaria.events.meta_parameters import NAME_PATTERN, MetaFilter, read_meta_filter
 from lunaria.events.places import Latitude, Longitude
 from lunaria.events.stored import EVENT_TARGETS
 from lunaria.http.errors import ApiError
 from lunaria.http.query import OfAccount, Page, PageSize, Query, Text
+from lunaria.matching.schemas import Age, ApparentAge, Identifier
 
 LIMIT = 1000
 """Most values in one parameter."""
@@ -26,11 +27,7 @@ OneOf = Annotated[
     list[_Value | None],
     Meta(min_length=1, max_length=LIMIT, description="Events with one of these values; null: without a value."),
 ]
-ShortText = Annotated[str, Meta(max_length=36, pattern=r"^[^\x00]*$")]
-Age = Annotated[int, Meta(ge=0, le=2**15 - 1)]
-ApparentAge = Annotated[int, Meta(ge=0, le=100)]
 Delta = Annotated[float, Meta(ge=0, le=90, description="Degrees from the origin to the borders of the box.")]
-Presence = Literal[0, 1, 2]
 Targets = Annotated[
     list[Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TARGETS)})]],
     Meta(min_length=1, description="Fields to show; all by default."),
@@ -78,7 +75,7 @@ class EventsQuery(OfAccount, frozen=True, kw_only=True):
     latitude_delta: Delta | None = None
     top_matching_candidates_label: Text | None = None
     top_similar_object_ids: Listed[UUID] | None = None
-    top_similar_external_ids: Listed[ShortText] | None = None
+    top_similar_external_ids: Listed[Identifier] | None = None
     top_similar_object_similarity__gte: float | None = None
     top_similar_object_similarity__lt: float | None = None
     age__lt: Age | None = None
@@ -107,8 +104,8 @@ class EventsQuery(OfAccount, frozen=True, kw_only=True):
     handler_ids: Listed[UUID] | None = None
     external_ids: Listed[Text] | None = None
     user_data: Annotated[Text, Meta(description="Part of the user data, in capitals or not.")] | None = None
-    tags: Annotated[list[ShortText], Meta(max_length=LIMIT, description="Events that have all of them.")] | None = None
-    track_ids: OneOf[ShortText] | None = None
+    tags: Annotated[list[Identifier], Meta(max_length=LIMIT, description="Events that have all of them.")] | None = None
+    track_ids: OneOf[Identifier] | None = None
     meta: Annotated[
         dict[str, str],
         Meta(

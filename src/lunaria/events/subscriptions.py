@@ -8,12 +8,13 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from lunaria.estimation.estimates import AccessoryColor, ClothingColor
+from lunaria.estimation.estimates import AccessoryColor, ClothingColor, Presence
 from lunaria.events.columns import row_of
 from lunaria.events.event import NewEvent
 from lunaria.events.filters import DEFAULT_DELTA, GeoBox
-from lunaria.events.queries import LIMIT, Age, ApparentAge, Listed, Presence, ShortText
+from lunaria.events.queries import LIMIT, Listed
 from lunaria.http.query import Query, Text
+from lunaria.matching.schemas import Age, ApparentAge, Identifier
 
 _NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)"
 _BOX_NAMES = ("origin_longitude", "origin_latitude", "longitude_delta", "latitude_delta")
@@ -51,7 +52,7 @@ class SubscriptionQuery(Query, frozen=True, kw_only=True):
     ethnic_groups: Listed[Literal[1, 2, 3, 4]] | None = None
     liveness: Listed[Literal[0, 1, 2]] | None = None
     deepfake: Listed[Literal[0, 1]] | None = None
-    tags: Annotated[list[ShortText], Meta(max_length=LIMIT, description="Events that have all of them.")] | None = None
+    tags: Annotated[list[Identifier], Meta(max_length=LIMIT, description="Events that have all of them.")] | None = None
     user_data: Annotated[Text, Meta(description="Part of the user data, in capitals or not.")] | None = None
     geo_position: BoxText | None = None
     cities: Listed[Text] | None = None

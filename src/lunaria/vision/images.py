@@ -218,5 +218,5 @@ def _read_exif(source: PillowImage.Image) -> PillowImage.Exif | None:
     """None when there is no readable EXIF: a damaged description does not make the picture unusable."""
     try:
         return source.getexif()
-    except Exception:
+    except Exception:  # Pillow's readers let any exception through on damaged input, as in Decoder.decode
         return None

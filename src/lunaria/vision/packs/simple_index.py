@@ -20,6 +20,7 @@ from urllib.request import url2pathname
 
 import httpx
 
+# Reads pip's own help text, which names the index that pip asks by default: no index is named here.
 _DEFAULT = re.compile(r"--index-url <url>.*?\(default\s+(\S+)\)", flags=re.DOTALL)
 _SETTING = re.compile(r"^(?:(?P<section>global|download)\.|(?P<env>:env:)\.)(?P<name>[a-z-]+)=(?P<value>.*)$")
 
