@@ -399,6 +399,11 @@ async def test_policies_that_cannot_be_read(fresh: Account, platform: Platform) 
         assert "detect_face" in detail
     assert (await fresh.client.put(f"/6/handlers/{handler_id}", json={"policies": {}})).status_code == 204
     assert (await fresh.client.get(f"/6/handlers/{handler_id}")).status_code == 200
+    await keep(platform, handler_id, {"detect_policy": {"detect_face": 7}})
+    assert (await fresh.client.get("/6/handlers?handler_type=1")).status_code == 200
+    assert (await fresh.client.get("/6/handlers/count")).json() == {"handlers_count": 1}
+    assert (await fresh.client.delete(f"/6/handlers/{handler_id}")).status_code == 204
+    assert (await fresh.client.get("/6/handlers")).json() == []
 
 
 async def test_policies_are_bounded(

@@ -51,7 +51,10 @@ class HandlersService:
         return _handler(found)
 
     async def get_many(self, scope: Scope, query: HandlersQuery) -> list[Handler]:
-        """Raises 500/34002, 400/12012 for a page that would be too large."""
+        """Raises 400/12012 for a page that would be too large, 500/34002 naming a handler that cannot be read.
+
+        A page without it would hide it from those who can replace or delete it, which is always possible.
+        """
         try:
             rows = await self._store.find(scope, query.filter, query.page_size, query.offset)
         except LargeHandlersError as error:
