@@ -90,7 +90,7 @@ class EventFilter:
     meta: Sequence[MetaFilter] = ()
 
 
-_LISTS: Mapping[str, str] = MappingProxyType(
+LISTS: Mapping[str, str] = MappingProxyType(
     {
         "event_ids": "event_id",
         "handler_ids": "handler_id",
@@ -144,7 +144,7 @@ def event_conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
         *bounds(wanted, *_BOUNDS),
         *(
             one_of(events.c[column], values)
-            for name, column in _LISTS.items()
+            for name, column in LISTS.items()
             if (values := getattr(wanted, name)) is not None
         ),
         *(any_of(events.c[name], values) for name in _COLORS if (values := getattr(wanted, name)) is not None),

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from lunaria.estimation.estimates import AccessoryColor, ClothingColor, Presence
 from lunaria.events.columns import row_of
 from lunaria.events.event import NewEvent
-from lunaria.events.filters import DEFAULT_DELTA, GeoBox
+from lunaria.events.filters import DEFAULT_DELTA, LISTS, GeoBox
 from lunaria.events.queries import LIMIT, Listed
 from lunaria.http.query import Query, Text
 from lunaria.matching.schemas import Age, ApparentAge, Identifier
@@ -148,30 +148,9 @@ def facts_of(new: NewEvent) -> Facts:
 
 _COLUMNS = tuple(name for name in Facts.__struct_fields__ if name not in ("labels", "similarity"))
 _ONE_OF: Mapping[str, str] = MappingProxyType(
-    {
-        "sources": "source",
-        "stream_ids": "stream_id",
-        "cities": "city",
-        "areas": "area",
-        "districts": "district",
-        "streets": "street",
-        "house_numbers": "house_number",
-        "handler_ids": "handler_id",
-        "ethnic_groups": "ethnic_group",
-        "liveness": "liveness",
-        "deepfake": "deepfake",
-        "masks": "mask",
-        "emotions": "emotion",
-        "apparent_gender": "apparent_gender",
-        "headwear_states": "headwear_state",
-        "headwear_apparent_colors": "headwear_apparent_color",
-        "sleeve_lengths": "sleeve_length",
-        "lower_garment_types": "lower_garment_type",
-        "shoes_apparent_colors": "shoes_apparent_color",
-        "backpack_states": "backpack_state",
-    }
+    {name: LISTS[name] for name in SubscriptionQuery.__struct_fields__ if name in LISTS and name != "gender"}
 )
-"""Filters by a list of values, and the facts that are one of them."""
+"""Filters by a list of values, and the facts that are one of them, which are named as the columns of stored events."""
 _ANY_OF: Mapping[str, str] = MappingProxyType(
     {
         "matching_candidates_labels": "labels",
