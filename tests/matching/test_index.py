@@ -119,7 +119,12 @@ async def test_a_replaced_descriptor_counts_at_once(index: MatchingIndex, clean_
     assert await search(index, unit(2)) == []
 
 
-async def test_lists_and_accounts_filter(index: MatchingIndex, clean_database: Database) -> None:
+@pytest.mark.parametrize("few", [0, 5000])
+async def test_lists_and_accounts_filter(
+    index: MatchingIndex, clean_database: Database, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """With ids looked up one by one, and all together."""
+    monkeypatch.setattr(index_module, "FEW", few)
     one, other = uuid4(), uuid4()
     mine = await add_faces(clean_database, [unit(seed) for seed in range(5)], one)
     theirs = await add_faces(clean_database, [unit(seed) for seed in range(5)], other)
@@ -134,6 +139,11 @@ async def test_lists_and_accounts_filter(index: MatchingIndex, clean_database: D
     assert await search(index, unit(0), RowFilter(one, uuid4())) == []
     named = await search(index, unit(0), RowFilter(one, None, pack([mine[3], theirs[0], uuid4()])))
     assert [found.key for found in named] == [mine[3]]
+    named = await search(index, unit(0), RowFilter(None, None, pack([mine[3], theirs[3], uuid4()])), limit=100)
+    assert {found.key for found in named} == {mine[3], theirs[3]}
+    twice = await search(index, unit(0), RowFilter(one, None, pack([mine[3], mine[3], theirs[3]])), limit=100)
+    assert [found.key for found in twice] == [mine[3]]
+    assert await search(index, unit(0), RowFilter(one, None, b"")) == []
     async with clean_database.transaction() as connection:
         await connection.execute(delete(list_faces).where(list_faces.c.face_id == mine[0]))
     assert [found.key for found in await search(index, unit(0), RowFilter(one, list_id))] == [mine[1]]

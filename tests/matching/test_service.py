@@ -1,5 +1,6 @@
 """Searches for callers inside the server, against brute force in float64."""
 
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from lunaria.faces.store import FacesStore
 from lunaria.http.errors import ApiError
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import format_time
+from lunaria.matching import index as index_module
 from lunaria.matching import service as service_module
 from lunaria.matching.schemas import AttributeFilters, Candidates, EventFilters, FaceFilters, GeoFilter, Match
 from lunaria.matching.service import MatchingService, Search
@@ -231,6 +233,33 @@ async def test_indexes_of_events_are_loaded_when_needed(service: MatchingService
     await add_event(clean_database, uuid4(), [("face", 1001, unit(random, 64))])
     await service.indexes.keep_up()
     assert (len(service.indexes.event_faces), len(service.indexes.event_bodies)) == (2, 0)
+
+
+async def test_loading_goes_on_when_a_search_does_not_wait_for_it(
+    service: MatchingService, clean_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(1)
+    query = unit(random, 64)
+    event_id = await add_event(clean_database, uuid4(), [("face", 1001, query)])
+    search = [Search(Candidates(EventFilters()), [query], 1001)]
+    fill, release, times = index_module._fill, threading.Event(), []
+
+    def slow(*arguments: Any) -> None:
+        times.append(len(arguments))
+        release.wait(10)
+        fill(*arguments)
+
+    monkeypatch.setattr(index_module, "_fill", slow)
+    with monkeypatch.context() as patched:
+        patched.setattr(service_module, "PATIENCE", 0.05)
+        for _ in range(3):
+            with pytest.raises(ApiError) as refused:
+                await service.search(EVERYTHING, search)
+            assert (refused.value.code, refused.value.headers) == (11, {"Retry-After": "10"})
+    release.set()
+    ((found,),) = await service.search(EVERYTHING, search)
+    assert [match.event.event_id for match in found] == [event_id]  # type: ignore[union-attr]
+    assert len(times) == 1
 
 
 async def test_what_no_trigger_saw_is_loaded_anew(service: MatchingService, clean_database: Database) -> None:

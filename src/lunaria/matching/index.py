@@ -17,13 +17,17 @@ import structlog
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from lunaria.matching import _ids
 from lunaria.matching.engine import Gallery
 from lunaria.matching.sources import IndexedDescriptor, Source
-from lunaria.storage.arrays import unpack
+from lunaria.storage.arrays import ID_BYTES, pack, unpack
 
 log = structlog.get_logger(__name__)
 
 Rows = NDArray[np.int32]
+
+FEW = 5000
+"""So many ids are looked up on the event loop; of more it would feel."""
 
 
 class RowFilter(NamedTuple):
@@ -32,6 +36,10 @@ class RowFilter(NamedTuple):
     account_id: UUID | None = None
     list_id: UUID | None = None
     keys: bytes | None = None
+
+    @property
+    def has_many_keys(self) -> bool:
+        return self.keys is not None and len(self.keys) > FEW * ID_BYTES
 
 
 class Found(NamedTuple):
@@ -52,6 +60,8 @@ class VersionIndex:
     gallery: Gallery
     row_of: dict[bytes, int] = field(default_factory=dict)
     key_of: list[bytes | None] = field(default_factory=list)
+    words_of: _ids.Words = field(default_factory=lambda: np.zeros((1024, 2), np.uint64))
+    """The keys as numbers. A row that was freed still has its last one, and its place in the gallery is empty."""
     owner_of: list[UUID | None] = field(default_factory=list)
     lists_of: list[tuple[UUID, ...]] = field(default_factory=list)
     accounts: dict[UUID, BitMap] = field(default_factory=dict)
@@ -63,6 +73,11 @@ class VersionIndex:
     def put(self, described: Sequence[IndexedDescriptor]) -> tuple[Rows, NDArray[np.float16]]:
         """Give every object its row and sets; returns what `gallery.put` is to be called with."""
         rows = np.fromiter((self._place(one) for one in described), np.int32, len(described))
+        if len(self.key_of) > len(self.words_of):
+            grown = np.zeros((2 * len(self.key_of), 2), np.uint64)
+            grown[: len(self.words_of)] = self.words_of
+            self.words_of = grown
+        self.words_of[rows] = _ids.words(pack(one.key for one in described))
         return rows, np.stack([one.vector for one in described])
 
     def _place(self, described: IndexedDescriptor) -> int:
@@ -110,21 +125,33 @@ class VersionIndex:
         return np.array(removed, np.int32)
 
     def rows(self, wanted: RowFilter) -> Rows | None:
-        """The rows that a filter admits; None for all."""
+        """The rows that a filter admits, whatever its keys if these are more than a FEW; None for all."""
         sets: list[BitMap] = []
         if wanted.account_id is not None:
             sets.append(self.accounts.get(wanted.account_id, BitMap()))
         if wanted.list_id is not None:
             sets.append(self.lists.get(wanted.list_id, BitMap()))
-        if wanted.keys is not None:
-            found = (self.row_of.get(key) for key in unpack(wanted.keys))
-            sets.append(BitMap(row for row in found if row is not None))
+        if wanted.keys is not None and not wanted.has_many_keys:
+            sets.append(self._rows_of(wanted.keys))
         if not sets:
             return None
         admitted = BitMap.intersection(*sets) if len(sets) > 1 else sets[0]
         if len(admitted) == len(self.row_of):
             return None  # as where one account owns all: the scan need not look which are meant
-        return np.frombuffer(admitted.to_array(), np.uint32).astype(np.int32)
+        return _array(admitted)
+
+    def rows_among(self, rows: Rows | None, keys: bytes) -> Rows:
+        """Those of the rows (None: all) whose objects are among these: for many keys, outside the event loop."""
+        own = self.words_of if rows is None else self.words_of[rows]
+        places = _ids.places_of(_ids.words(keys), own)
+        if places is not None:
+            return places.astype(np.int32) if rows is None else rows[places]
+        found = _array(self._rows_of(keys))
+        return found if rows is None else np.intersect1d(found, rows, assume_unique=True)
+
+    def _rows_of(self, keys: bytes) -> BitMap:
+        found = (self.row_of.get(key) for key in unpack(keys))
+        return BitMap(row for row in found if row is not None)
 
     @contextmanager
     def searching(self) -> Iterator[None]:
@@ -136,6 +163,10 @@ class VersionIndex:
             yield
         finally:
             del self._searches[mine]
+
+
+def _array(rows: BitMap) -> Rows:
+    return np.frombuffer(rows.to_array(), np.uint32).astype(np.int32)
 
 
 def _discard(sets: dict[UUID, BitMap], key: UUID, row: int) -> None:
@@ -228,8 +259,12 @@ class MatchingIndex:
         """Read everything; the old state serves until the new one is complete."""
         fresh: dict[int, VersionIndex] = {}
         begin = await self._source.position()
-        async for batch in self._source.descriptors():
-            await asyncio.to_thread(_fill, fresh, batch, self._threads)
+        try:
+            async for batch in self._source.descriptors():
+                await asyncio.to_thread(_fill, fresh, batch, self._threads)
+        except Exception as error:  # those who wait for it may all have given up
+            log.error("matching index not loaded", of=self._source.name, error=repr(error))
+            raise
         self._versions = fresh
         self._position, self._seen, self._loaded = begin.position, begin.seen, True
         size = round(self.nbytes / 2**20)
@@ -247,7 +282,8 @@ class MatchingIndex:
         found = self._versions.get(version)
         if found is None or found.gallery.dimension != queries.shape[1]:
             return None
-        return PreparedSearch(found, queries, limit, found.rows(wanted), minimum)
+        many = wanted.keys if wanted.has_many_keys else None
+        return PreparedSearch(found, queries, limit, found.rows(wanted), minimum, many)
 
 
 def _version_for(
@@ -280,17 +316,19 @@ def _apply(gallery: Gallery, gone: Rows, placed: tuple[Rows, NDArray[np.float16]
 
 @dataclass(frozen=True, slots=True)
 class PreparedSearch:
-    """Queries (Q, D) against fixed rows of one version."""
+    """Queries (Q, D) against fixed rows of one version; with `keys`, only against those whose object is among them."""
 
     index: VersionIndex
     queries: NDArray[np.float32]
     limit: int
     rows: Rows | None
     minimum: float
+    keys: bytes | None = None
 
     def run(self) -> list[list[Found]]:
         """For each query the objects found, best first. For a worker thread, within `index.searching()`."""
-        hits = self.index.gallery.search(self.queries, self.limit, rows=self.rows, minimum=self.minimum)
+        rows = self.rows if self.keys is None else self.index.rows_among(self.rows, self.keys)
+        hits = self.index.gallery.search(self.queries, self.limit, rows=rows, minimum=self.minimum)
         key_of = self.index.key_of
         return [
             [

@@ -43,6 +43,8 @@ SHARING = 1000
 """Most faces that external ids stand for, where nothing else is said."""
 PART = 10_000
 """Found objects that are read with one statement."""
+PATIENCE = 20.0
+"""Seconds that a search waits for descriptors which are being read into memory; clients do not wait much longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,11 @@ class MatchingService:
         """For every search and each of its vectors the matches, best first.
 
         Everything that was committed before is seen; what is deleted meanwhile drops out. Searches with the same
-        filters are one run of the engine. Raises 400/12022 for events of which too much is to be shown, and ValueError
-        for bodies among candidates other than events.
+        filters are one run of the engine. Raises 503/11 while the descriptors are still being read into memory,
+        400/12022 for events of which too much is to be shown, and ValueError for bodies among candidates other than
+        events.
         """
-        needed = {id(index): index for search in searches if (index := self._index(search)) is not None}
-        await asyncio.gather(*(index.catch_up() for index in needed.values()))
+        await self._catch_up(searches)
         similar: list[list[list[Similar]]] = [[] for _ in searches]
         for group in _grouped(searches):
             own = [searches[number] for number in group.searches]
@@ -185,6 +187,18 @@ class MatchingService:
         return self.models[kind].similarity.from_cosine(references @ candidates.T)
 
     # Finding
+
+    async def _catch_up(self, searches: Sequence[Search]) -> None:
+        """Await what the indexes lack; they go on with it when this gives up. Raises 503/11."""
+        needed = {id(index): index for search in searches if (index := self._index(search)) is not None}
+        try:
+            async with asyncio.timeout(PATIENCE) as patience:
+                await asyncio.gather(*(index.catch_up() for index in needed.values()))
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            told = "descriptors are being read into memory"
+            raise ApiError(11, told, headers={"Retry-After": "10"}) from None
 
     def _index(self, search: Search) -> MatchingIndex | None:
         """The index of the candidates; None for attributes, which are few and short-lived and are read each time."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Column, ColumnElement, LargeBinary, any_, func, literal
 
-_ID_BYTES = 16
+ID_BYTES = 16
 
 
 def among(column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
@@ -29,4 +29,4 @@ def pack(ids: Iterable[UUID]) -> bytes:
 
 def unpack(ids: bytes) -> Iterator[bytes]:
     """The bytes of each id."""
-    return (ids[start : start + _ID_BYTES] for start in range(0, len(ids), _ID_BYTES))
+    return (ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES))
