@@ -165,8 +165,7 @@ async def test_drop_a_month(months: Partitions, clean_database: Database) -> Non
         before = await EVENT_CHANGES.position(connection)
     assert await months.drop_month(MARCH)
     assert await count(clean_database) == [2, 2, 2]
-    async with clean_database.connect() as connection:
-        changes = await EVENT_CHANGES.since(connection, before.position, before.seen)
+    changes = await EVENT_CHANGES.since(clean_database, before.position, before.seen)
     assert changes.keys is None, "followers must load anew"
     assert not await months.drop_month(MARCH)
     await months.make_room([NOW])

@@ -41,8 +41,7 @@ class Follower:
             self.changes = await self.log.position(connection)
 
     async def read(self) -> set[UUID] | None:
-        async with self.database.connect() as connection:
-            self.changes = await self.log.since(connection, self.changes.position, self.changes.seen)
+        self.changes = await self.log.since(self.database, self.changes.position, self.changes.seen)
         return None if self.changes.keys is None else set(self.changes.keys)
 
 

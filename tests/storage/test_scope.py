@@ -136,7 +136,8 @@ async def test_scope_decides_what_is_seen(clean_database: Database) -> None:
                 later = PreparedStatement(
                     scoped_later(select(table.c.face_id).where(table.c.face_id.in_([mine, bindparam("other")])), table)
                 )
-                assert set((await connection.run(later, other=other)).scalars()) == expected
+                found = await clean_database.fetch_prepared(scope, later, other=other)
+                assert {row["face_id"] for row in found} == expected
     async with clean_database.scoped_transaction(MINE) as connection:
         removed = await connection.execute(connection.scoped(delete(faces), faces))
         assert removed.rowcount == 1

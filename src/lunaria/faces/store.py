@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, RowMapping, Uuid, any_, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from lunaria.attributes.service import NewAttribute
@@ -73,11 +73,10 @@ class FacesStore:
             links = await lists_of(connection, [row["face_id"] for row in rows]) if with_lists else {}
         return [{**row, "lists": links.get(row["face_id"], [])} for row in rows]
 
-    async def get(self, scope: Scope, face_ids: Collection[UUID], *, with_lists: bool) -> Sequence[RowMapping]:
+    async def get(self, scope: Scope, face_ids: Collection[UUID], *, with_lists: bool) -> Sequence[Row]:
         """Those of the faces that there are; `lists` of each only if asked for."""
-        async with self._database.scoped_connect(scope) as connection:
-            found = await connection.run(_WITH_LISTS if with_lists else _WITHOUT_LISTS, face_ids=list(face_ids))
-            return found.mappings().all()
+        prepared = _WITH_LISTS if with_lists else _WITHOUT_LISTS
+        return await self._database.fetch_prepared(scope, prepared, face_ids=list(face_ids))
 
     async def count(self, scope: Scope, wanted: FaceFilter) -> int:
         """How many faces fulfil the filter."""

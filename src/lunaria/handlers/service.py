@@ -1,5 +1,6 @@
 """The rules of handlers: where their policies come from, and which policies this server can do."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -138,7 +139,7 @@ def _type_of(wanted: SaveHandler) -> HandlerType:
     return handler_type
 
 
-def _handler(row: RowMapping) -> Handler:
+def _handler(row: RowMapping | Mapping[str, Any]) -> Handler:
     """Policies that came into being after the handler was saved get their defaults."""
     try:
         policies = None if row["policies"] is None else msgspec.convert(row["policies"], Policies)

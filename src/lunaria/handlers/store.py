@@ -46,10 +46,10 @@ class HandlersStore:
         async with self._database.scoped_transaction(Scope(owner)) as connection:
             await connection.execute(insert(handlers), row)
 
-    async def get(self, scope: Scope, handler_id: UUID) -> RowMapping | None:
+    async def get(self, scope: Scope, handler_id: UUID) -> Mapping[str, Any] | None:
         """One handler: what every request that goes through it begins with."""
-        async with self._database.scoped_connect(scope) as connection:
-            return (await connection.run(_ONE, handler_id=handler_id)).mappings().first()
+        rows = await self._database.fetch_prepared(scope, _ONE, handler_id=handler_id)
+        return rows[0] if rows else None
 
     async def find(self, scope: Scope, wanted: HandlerFilter, limit: int, offset: int) -> Sequence[RowMapping]:
         """A page of the handlers that fulfil the filter, the newest first. Raises LargeHandlersError."""

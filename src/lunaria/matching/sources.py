@@ -64,8 +64,7 @@ class _Logged:
             return await self._log.position(connection)
 
     async def changes(self, position: int, seen: frozenset[int]) -> Changes:
-        async with self._database.read() as connection:
-            return await self._log.since(connection, position, seen)
+        return await self._log.since(self._database, position, seen)
 
     async def _read(self, statement: Any) -> AsyncIterator[list[IndexedDescriptor]]:
         """The rows of a statement: key, account, version, coding, data, lists."""

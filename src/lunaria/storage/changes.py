@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from lunaria.storage.database import Database
 from lunaria.storage.schema import event_changes, face_changes
 
 _EVERYTHING = UUID(int=0)
@@ -37,19 +38,16 @@ class ChangeLog:
         self.table = table.name
         self._pruned = f"{table.name}_pruned"
         # One statement, so one snapshot, also in a READ COMMITTED transaction.
-        self._changes = text(
-            f"""
+        self._changes = f"""
             WITH entries AS (
                 SELECT {key} AS key, transaction_id::text::bigint AS transaction_id FROM {table.name}
-                WHERE transaction_id >= CAST(CAST(:position AS text) AS xid8)
-                  AND transaction_id::text::bigint <> ALL (CAST(:seen AS bigint[]))
+                WHERE transaction_id >= $1::text::xid8 AND transaction_id::text::bigint <> ALL ($2::bigint[])
             )
             SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
                    coalesce((SELECT (value #>> '{{}}')::bigint FROM database_settings WHERE key = '{self._pruned}'), 0),
                    ARRAY(SELECT DISTINCT key FROM entries),
                    ARRAY(SELECT DISTINCT transaction_id FROM entries)
             """  # noqa: S608  (only names of tables and columns are put in)
-        )
         self._position = text(
             f"""
             SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
@@ -86,14 +84,13 @@ class ChangeLog:
         position, transactions = (await connection.execute(self._position)).one()
         return Changes(position, [], frozenset(transactions))
 
-    async def since(self, connection: AsyncConnection, position: int, seen: frozenset[int] = frozenset()) -> Changes:
+    async def since(self, database: Database, position: int, seen: frozenset[int] = frozenset()) -> Changes:
         """The objects that transactions at or above `position` touched, except those `seen`, and where to go on.
 
         A transaction's entries become visible all at once, so each is told once: pass the `position` and `seen` of
-        the last answer. For the objects' rows read them in the same REPEATABLE READ transaction or later.
+        the last answer. For the objects' rows read them later.
         """
-        parameters = {"position": str(position), "seen": sorted(seen)}
-        new_position, pruned, keys, transactions = (await connection.execute(self._changes, parameters)).one()
+        ((new_position, pruned, keys, transactions),) = await database.fetch(self._changes, str(position), sorted(seen))
         running = frozenset(entry for entry in (*seen, *transactions) if entry >= new_position)
         unknown = position < pruned or _EVERYTHING in keys
         return Changes(new_position, None if unknown else keys, running)

@@ -1,7 +1,7 @@
 """The way to PostgreSQL: a bounded pool, transactions, and errors that tell a lost server from a wrong statement."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,8 +12,9 @@ from sqlalchemy import event, exc, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util.concurrency import greenlet_spawn
 
-from lunaria.storage.scope import Scope, ScopedConnection
+from lunaria.storage.scope import NewRows, PreparedStatement, Scope, ScopedConnection, addition
 
 _UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
@@ -120,6 +121,44 @@ class Database:
         async with self.read() as connection:
             yield ScopedConnection(connection, scope)
 
+    async def fetch(self, sql: str, *arguments: Any) -> "list[asyncpg.Record]":
+        """The rows of a single statement in the driver's own words ($1, $2), which is by far the fastest way.
+
+        It is a transaction of its own. Nobody sees to it that SQL is limited to an account: `fetch_prepared` does.
+        Raises as `transaction` does, and sqlalchemy's IntegrityError.
+        """
+        with _translated_connect_errors():
+            lent = await self.engine.raw_connection()
+        driver: asyncpg.Connection[asyncpg.Record] = lent.driver_connection  # type: ignore[assignment]
+        unclear = True
+        try:
+            rows = await driver.fetch(sql, *arguments)
+            unclear = False
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            unclear = driver.is_closed() or isinstance(error, OSError)
+            told = _told(error, disconnected=unclear)
+            if told is None and isinstance(error, asyncpg.IntegrityConstraintViolationError):
+                told = exc.IntegrityError(sql, None, error)
+            if told is None:
+                raise
+            raise told from error
+        finally:
+            # A connection on which an answer may still come is given up, as SQLAlchemy does.
+            await greenlet_spawn(lent.invalidate if unclear else lent.close)
+        return rows
+
+    async def fetch_prepared(self, scope: Scope, prepared: PreparedStatement, **given: Any) -> list[dict[str, Any]]:
+        """The rows of a prepared statement within the scope. Raises as `transaction` does."""
+        rows = await self.fetch(prepared.sql, *prepared.arguments(scope, given))
+        return [dict(row) for row in rows]
+
+    async def add(self, new: Iterable[NewRows]) -> None:
+        """Adds all these rows or none, in one round trip. Raises as `fetch` does."""
+        statement = addition(new)
+        if statement is not None:
+            sql, arguments = statement
+            await self.fetch(sql, *arguments)
+
     async def dedicated(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection of the caller's own, beside the pool, to listen on. The caller closes it.
 
@@ -216,10 +255,15 @@ def _translate_statement_error(context: ExceptionContext) -> Exception | None:
     error = context.original_exception.__cause__ or context.original_exception
     if not isinstance(error, Exception):
         return None  # a cancelled request
-    if isinstance(error, asyncpg.QueryCanceledError):
-        return StatementTimeoutError("A statement took too long and was cancelled")
     if isinstance(error, OSError):
         context.is_disconnect = True
-    if context.is_disconnect or isinstance(error, _UNAVAILABLE):
+    return _told(error, disconnected=context.is_disconnect)
+
+
+def _told(error: Exception, *, disconnected: bool) -> Exception | None:
+    """What callers are told of a failed statement; None: the error as it is."""
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return StatementTimeoutError("A statement took too long and was cancelled")
+    if disconnected or isinstance(error, _UNAVAILABLE):
         return DatabaseUnavailableError(f"The database is not available: {type(error).__name__}")
     return None

@@ -7,11 +7,13 @@ check.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import (
     Alias,
     BindParameter,
@@ -28,6 +30,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import Executable
@@ -48,6 +51,7 @@ class Scope:
 
 
 EVERYTHING = Scope(None)
+_DRIVER = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _ACCOUNT: BindParameter[Any] = bindparam("scope_account_id", type_=Uuid)
 
 
@@ -77,14 +81,71 @@ def scoped_later(statement: _Limited, table: FromClause) -> _Limited:
 
 
 class PreparedStatement:
-    """A SELECT that is built once, since building one takes longer than running it. Limit it with `scoped_later`.
+    """A SELECT that is built once and then run by the driver alone (`Database.fetch_prepared`).
 
-    Raises UnscopedStatementError when it is not limited.
+    Building one with SQLAlchemy, and running it, takes several times longer than the driver and PostgreSQL do. Limit it
+    with `scoped_later`. Arguments and columns are as the driver has them.
+
+    Raises UnscopedStatementError when it is not limited, ValueError for a list whose length is part of the SQL.
     """
 
     def __init__(self, statement: Select[Any]) -> None:
         refuse_unscoped(statement, None, EVERYTHING)
-        self.statement = statement
+        compiled = statement.compile(dialect=_DRIVER)
+        if compiled.post_compile_params:
+            raise ValueError("The length of a list is part of this SQL; compare with an array instead")
+        self.sql = str(compiled)
+        self._arguments = {name: compiled.params[name] for name in compiled.positiontup or ()}
+
+    def arguments(self, scope: Scope, given: Mapping[str, Any]) -> list[Any]:
+        """What the SQL is to be run with, in its order."""
+        known = {**self._arguments, **given, _ACCOUNT.key: scope.account_id}
+        return [known[name] for name in self._arguments]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRows:
+    """Rows for a table, all with the same columns: each of the scope's account, or hanging from another row.
+
+    Values are as `msgspec` encodes them; bytes only for columns of bytes.
+
+    Raises UnscopedStatementError for rows of another account.
+    """
+
+    scope: Scope
+    table: Table
+    rows: Sequence[Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        _refuse_other_accounts(self.table, (row.get("account_id") for row in self.rows), self.scope)
+
+
+def addition(new: Iterable[NewRows]) -> tuple[str, list[str]] | None:
+    """One statement that adds all these rows, with its arguments; None when there are none.
+
+    Every table's rows are one argument, whatever their number, so that there are few different statements.
+    """
+    rows: dict[tuple[str, tuple[str, ...]], list[Mapping[str, Any]]] = {}
+    for one in new:
+        for row in one.rows:
+            rows.setdefault((one.table.name, tuple(row)), []).append(_as_json(row))
+    return (_added(tuple(rows)), [msgspec.json.encode(own).decode() for own in rows.values()]) if rows else None
+
+
+@cache
+def _added(tables: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    """An INSERT for each of these tables with their columns, in one statement: its parts are done all or none."""
+    inserts = []
+    for number, (table, names) in enumerate(tables, 1):
+        columns = ", ".join(names)
+        values = f"SELECT {columns} FROM json_populate_recordset(NULL::{table}, ${number}::json)"  # noqa: S608
+        inserts.append(f"added_{number} AS (INSERT INTO {table} ({columns}) {values})")
+    return f"WITH {', '.join(inserts)} SELECT 1"
+
+
+def _as_json(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Bytes become what PostgreSQL reads as such."""
+    return {name: f"\\x{value.hex()}" if isinstance(value, bytes) else value for name, value in row.items()}
 
 
 def _owned(table: FromClause) -> tuple[Table, Table]:
@@ -138,11 +199,12 @@ class ScopedConnection:
         refuse_unscoped(statement, parameters, self.scope)
         return await self._connection.execute(statement, parameters)
 
-    async def run(self, prepared: PreparedStatement, **parameters: Any) -> CursorResult[Any]:
-        """Runs a prepared statement within the scope."""
-        given = {**parameters, _ACCOUNT.key: self.scope.account_id}
-        found: CursorResult[Any] = await self._connection.execute(prepared.statement, given)
-        return found
+    async def add(self, new: Iterable[NewRows]) -> None:
+        """Adds all these rows with one statement."""
+        statement = addition(new)
+        if statement is not None:
+            sql, arguments = statement
+            await self._connection.exec_driver_sql(sql, tuple(arguments))
 
     async def insert(self, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
         """Runs an INSERT of at least one row; a single one takes a shorter way. Raises UnscopedStatementError."""
@@ -196,7 +258,15 @@ def _refuse_foreign_rows(statement: Insert, parameters: Parameters | None, scope
     else:
         values = statement.compile().params
         given = [value for name, value in values.items() if _ACCOUNT_PARAMETER.fullmatch(name)]
-    if not given or any(account != scope.account_id for account in given):
+    if not given:
+        raise UnscopedStatementError(f"New rows of {table.name} must carry the scope's account")
+    _refuse_other_accounts(table, given, scope)
+
+
+def _refuse_other_accounts(table: Any, given: Iterable[Any], scope: Scope) -> None:
+    if scope.account_id is None or "account_id" not in table.c:
+        return
+    if any(account != scope.account_id for account in given):
         raise UnscopedStatementError(f"New rows of {table.name} must carry the scope's account")
 
 
