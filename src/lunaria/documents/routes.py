@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lunaria.documents.pages import Pages, content_security_policy
-from lunaria.documents.reference import Reference
 from lunaria.http.bodies import media_type
 from lunaria.http.credentials import Auth
 from lunaria.http.errors import ApiError
@@ -27,6 +25,7 @@ class _Built:
     """By media type."""
     manual: Mapping[str, bytes]
     """By file name."""
+    headers: Mapping[str, str]
 
 
 class DocumentRoutes(Routes):
@@ -38,7 +37,6 @@ class DocumentRoutes(Routes):
     def __init__(self, operations: Callable[[], Sequence[Operation]], version: str) -> None:
         self._operations = operations
         self._version = version
-        self._headers = {"Content-Security-Policy": content_security_policy(), "X-Content-Type-Options": "nosniff"}
         self._built: _Built | None = None
         self._building = asyncio.Lock()
 
@@ -66,7 +64,9 @@ class DocumentRoutes(Routes):
         """Get the OpenAPI document of everything that this server answers to, as YAML or as a page for people."""
         kind = _wanted(call.headers.get("accept", ""))
         documents = await self._documents()
-        return Reply(body=documents.specification[kind], headers={**self._headers, "Vary": "Accept"}, media_type=kind)
+        return Reply(
+            body=documents.specification[kind], headers={**documents.headers, "Vary": "Accept"}, media_type=kind
+        )
 
     @operation(
         "GET",
@@ -94,7 +94,7 @@ class DocumentRoutes(Routes):
         found = documents.manual.get(call.path["page"])
         if found is None:
             raise ApiError(12013)
-        return Reply(body=found, headers=self._headers, media_type=HTML)
+        return Reply(body=found, headers=documents.headers, media_type=HTML)
 
     async def _documents(self) -> _Built:
         async with self._building:
@@ -103,9 +103,17 @@ class DocumentRoutes(Routes):
             return self._built
 
     def _build(self) -> _Built:
+        # What makes pages takes its time to load, and many servers never show one.
+        from lunaria.documents.pages import Pages, content_security_policy
+        from lunaria.documents.reference import Reference
+
         reference = Reference(self._operations(), self._version)
         pages = Pages(reference)
-        return _Built({HTML: pages.specification(), YAML: reference.yaml()}, pages.manual())
+        return _Built(
+            {HTML: pages.specification(), YAML: reference.yaml()},
+            pages.manual(),
+            {"Content-Security-Policy": content_security_policy(), "X-Content-Type-Options": "nosniff"},
+        )
 
 
 def _wanted(accept: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Response, Router
+from litestar import Litestar, Request, Response
 from litestar.exceptions import (
     ClientException,
     HTTPException,
@@ -85,7 +85,7 @@ def build_application(operations: Sequence[Operation], edge: Edge, **litestar: A
         return _error_reply(edge, request, failure(error))
 
     return Litestar(
-        [Router("/", route_handlers=handlers)],
+        handlers,
         exception_handlers={HTTPException: on_http_exception, Exception: on_exception},
         openapi_config=None,
         logging_config=None,

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import httpcore
@@ -172,6 +173,12 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
         return allowed
 
 
+@cache
+def _public_tls() -> ssl.SSLContext:
+    """One for all clients: it reads many certificates."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class OutboundClient:
     """Sends requests to URLs that users name. Make one per process, close it at the end.
 
@@ -192,7 +199,7 @@ class OutboundClient:
         self._timeout = timeout
         self._redirects = redirects
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or httpx.create_ssl_context(trust_env=False),
+            ssl_context=tls or _public_tls(),
             max_connections=connections,
             max_keepalive_connections=8,
             keepalive_expiry=5.0,

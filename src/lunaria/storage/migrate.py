@@ -5,10 +5,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -16,6 +12,7 @@ from sqlalchemy.pool import NullPool
 from lunaria.storage.changes import discard_foreign_positions
 from lunaria.storage.database import DatabaseUnavailableError, plain_url
 
+_MIGRATIONS = Path(__file__).with_name("migrations")
 # Any constant serves, as long as every version of Lunaria uses the same one.
 LOCK_KEY = 7_160_204_601
 _Result = TypeVar("_Result")
@@ -25,18 +22,9 @@ class SchemaTooNewError(RuntimeError):
     """The database was upgraded by a newer version of Lunaria; this one must not write to it."""
 
 
-def migration_config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration; the folder lies in the package, so no file is needed."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
-
-
 def released_revisions() -> list[str]:
-    """All schema versions, oldest first."""
-    scripts = ScriptDirectory.from_config(migration_config())
-    return [script.revision for script in scripts.walk_revisions()][::-1]
+    """All schema versions, oldest first: the numbers that the files of the migrations begin with."""
+    return sorted(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
@@ -49,10 +37,11 @@ async def upgrade(url: str, revision: str = "head") -> None:
 
     def work(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
-        found = _current(connection)
-        if found is not None and found not in released_revisions():
-            raise SchemaTooNewError(f"The database has schema {found}, newest known here is {released_revisions()[-1]}")
-        command.upgrade(migration_config(connection), revision)
+        found, known = _current(connection), released_revisions()
+        if found is not None and found not in known:
+            raise SchemaTooNewError(f"The database has schema {found}, newest known here is {known[-1]}")
+        if found != known[-1]:
+            _migrate(connection, revision)
         if revision == "head":  # an older schema may lack some of the logs
             discard_foreign_positions(connection)
 
@@ -65,7 +54,21 @@ async def current(url: str) -> str | None:
 
 
 def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
+
+
+def _migrate(connection: Connection, revision: str) -> None:
+    # Alembic takes its time to load; most starts find the newest schema and need nothing of it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()  # the folder lies in the package, so no file is needed
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 async def _run(url: str, work: Callable[[Connection], _Result]) -> _Result:
