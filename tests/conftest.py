@@ -8,12 +8,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from lunaria.accounts import passwords
 from lunaria.storage import migrate
 from lunaria.storage.database import Database
 from lunaria.storage.embedded import EmbeddedPostgres
 from lunaria.storage.schema import metadata
 
 DATABASE_URL_VARIABLE = "LUNARIA_TEST_DATABASE_URL"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Hashing is slow by design, and the tests make hundreds of accounts. Servers of their own process hash in full."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "ITERATIONS", 1000)
+        yield
 
 
 @pytest.fixture(scope="session")
