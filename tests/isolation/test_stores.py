@@ -9,7 +9,7 @@ SOURCE = Path(lunaria.__file__).parent
 UNGUARDED = {"transaction", "connect", "engine", "dedicated", "EVERYTHING"}
 """Ways to rows of every account."""
 STATEMENTS = {f"sqlalchemy.{name}" for name in ("select", "insert", "update", "delete", "text")}
-GUARDED = {"scoped_transaction", "scoped_connect"}
+GUARDED = {"scoped_transaction", "scoped_connect", "fetch_prepared"}
 
 ALLOWED = {
     # Who somebody is, is asked before there is an account to be limited to.
@@ -25,7 +25,6 @@ ALLOWED = {
     # The search index holds everybody's descriptors; a search is limited by the rows it may look at.
     "matching/store.py: prune",
     "matching/sources.py: position",
-    "matching/sources.py: changes",
     "matching/sources.py: _read",
     "matching/sources.py: descriptors",
     # Tables of months hold everybody's events.
@@ -54,8 +53,8 @@ def uses(file: Path) -> set[tuple[str, str]]:
 
 
 def _reads_database(node: ast.AST) -> bool:
-    """Whether this is `read` of a database; many other things are read."""
-    if not isinstance(node, ast.Attribute) or node.attr != "read":
+    """Whether this is `read` or `fetch` of a database; many other things are read or fetched."""
+    if not isinstance(node, ast.Attribute) or node.attr not in ("read", "fetch"):
         return False
     return ast.unparse(node.value).endswith("database")
 
