@@ -12,7 +12,9 @@ import pytest
 from lunaria.app import Platform
 from lunaria.events.callbacks_schemas import HttpCallback
 from lunaria.events.event import NewEvent
+from lunaria.events.store import new_events
 from lunaria.handlers import recorder
+from lunaria.storage.scope import NewRows, Scope
 from tests.api.conftest import Account, AccountFactory
 from tests.api.handlers import count_rows, generate, new_handler
 from tests.estimation.pictures import JPEG, beside, checked, encode, read, refused
@@ -55,17 +57,21 @@ async def test_a_missing_list_is_refused_before_anything_is_stored(
 async def test_an_event_is_stored_as_a_whole_or_not_at_all(
     platform: Platform, new_account: AccountFactory, pair: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last statement of the transaction fails: nothing of the others is there."""
+    """What the last table takes is wrong: nothing of the others is there. With and without links, which need locks."""
 
-    async def broken(*_: object) -> None:
-        raise RuntimeError("the disk is full")
+    def broken(scope: Scope, new: Sequence[NewEvent]) -> list[NewRows]:
+        *others, last = new_events(scope, new)
+        return [*others, NewRows(scope, last.table, [{**row, "coding": 7} for row in last.rows])]
 
     account = await new_account()
-    handler = await new_handler(account, storage_policy=EVERYTHING)
-    monkeypatch.setattr(recorder, "add_events", broken)
-    reply = await account.client.post(f"/6/handlers/{handler}/events", content=pair, headers=JPEG)
-    refused(reply, 500, 1)
-    assert set((await count_rows(platform, account, *TABLES)).values()) == {0}
+    list_id = (await account.client.post("/6/lists", json={})).json()["list_id"]
+    monkeypatch.setattr(recorder, "new_events", broken)
+    for links in ([], [{"list_id": list_id}]):
+        storage = {**EVERYTHING, "face_policy": {"store_face": 1, "link_to_lists_policy": links}}
+        handler = await new_handler(account, storage_policy=storage)
+        reply = await account.client.post(f"/6/handlers/{handler}/events", content=pair, headers=JPEG)
+        refused(reply, 500, 1)
+        assert set((await count_rows(platform, account, *TABLES)).values()) == {0}
 
 
 async def test_what_is_not_to_be_stored_is_not(platform: Platform, new_account: AccountFactory, pair: bytes) -> None:

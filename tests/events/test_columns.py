@@ -1,15 +1,22 @@
 """From a generated event to its rows and back to its stored form."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from lunaria.events.columns import descriptors_of, details_of, row_of
 from lunaria.events.event import NewEvent
+from lunaria.events.store import new_events
 from lunaria.events.stored import EVENT_TARGETS, StoredEvent, stored_event
+from lunaria.storage.database import Database
 from lunaria.storage.schema import event_descriptors, event_details, events
+from lunaria.storage.scope import Scope
 from tests.events.making import TIME, basic, body_attributes, detection, emotions, face_sample, full_event, plain_event
 
 ACCOUNT = uuid4()
@@ -31,6 +38,31 @@ def test_rows_have_the_columns_of_their_tables() -> None:
         (descriptor, event_descriptors),
     ):
         assert row.keys() == {column.name for column in table.columns}
+
+
+@pytest.mark.parametrize("moment", [TIME, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+async def test_rows_go_there_and_back(clean_database: Database, moment: datetime) -> None:
+    """Whatever the columns hold, with words that a careless writer would read as something else."""
+    word = "\\x41 'a' \"b\" $1 {} \n \u2028 \U0001f319 \\u0041"
+    empty = plain_event(ACCOUNT, create_time=moment - timedelta(seconds=2) if moment.year > 1 else moment, tags=[])
+    full = full_event(ACCOUNT, create_time=moment - timedelta(seconds=2) if moment.year > 1 else moment, user_data=word)
+    full = replace(full, event=msgspec.structs.replace(full.event, tags=[word, ""], meta={word: [word, 1.5, None]}))
+    await clean_database.add(new_events(Scope(ACCOUNT), [full, empty]))
+    for table, rows in (
+        (events, [row_of(full), row_of(empty)]),
+        (event_details, [details_of(full), details_of(empty)]),
+        (event_descriptors, descriptors_of(full)),
+    ):
+        async with clean_database.read() as connection:
+            found = [dict(row) for row in (await connection.execute(select(table))).mappings()]
+        kept = {row["event_id"]: _plain(row) for row in found}
+        assert kept == {row["event_id"]: _plain(row) for row in rows}
+
+
+def _plain(row: Mapping[str, Any]) -> Any:
+    """A row with its parts as JSON has them; a score has the digits of a short number."""
+    parts = {name: msgspec.to_builtins(value) for name, value in row.items() if isinstance(value, list | dict)}
+    return {**row, **parts, **({"score": round(row["score"], 5)} if "score" in row else {})}
 
 
 def test_words_become_codes() -> None:

@@ -13,7 +13,7 @@ from lunaria.events.columns import row_of
 from lunaria.events.event import NewEvent
 from lunaria.events.filters import EventFilter, Order
 from lunaria.events.partitions import Partitions
-from lunaria.events.store import EventsStore, add_events
+from lunaria.events.store import EventsStore, new_events
 from lunaria.kit.times import SystemClock
 from lunaria.storage.arrays import unpack
 from lunaria.storage.database import Database
@@ -55,8 +55,7 @@ async def store(
     store = EventsStore(clean_database, Partitions(clean_database, SystemClock()))
     await store.make_room([one.event.create_time for one in made])
     for account in ACCOUNTS:
-        async with clean_database.scoped_transaction(Scope(account)) as connection:
-            await add_events(connection, [one for one in made if one.account_id == account])
+        await clean_database.add(new_events(Scope(account), [one for one in made if one.account_id == account]))
     yield store
 
 

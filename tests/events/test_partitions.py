@@ -12,7 +12,7 @@ from lunaria.events import partitions
 from lunaria.events.event import NewEvent
 from lunaria.events.filters import EventFilter
 from lunaria.events.partitions import MONTHS_BACK, Partitions, month_of, next_month
-from lunaria.events.store import EventsStore, add_events
+from lunaria.events.store import EventsStore, new_events
 from lunaria.storage.arrays import unpack
 from lunaria.storage.changes import EVENT_CHANGES
 from lunaria.storage.database import Database
@@ -49,8 +49,7 @@ async def months(clean_database: Database, clock: FixedClock) -> AsyncIterator[P
 
 async def add(database: Database, *times: datetime) -> list[NewEvent]:
     new = [full_event(ACCOUNT, create_time=time) for time in times]
-    async with database.scoped_transaction(Scope(ACCOUNT)) as connection:
-        await add_events(connection, new)
+    await database.add(new_events(Scope(ACCOUNT), new))
     return new
 
 

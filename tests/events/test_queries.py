@@ -16,7 +16,7 @@ from lunaria.events.filters import EventFilter, event_conditions
 from lunaria.events.meta_parameters import Operator, read_meta_filter
 from lunaria.events.partitions import Partitions
 from lunaria.events.queries import EventsQuery
-from lunaria.events.store import EventsStore, add_events
+from lunaria.events.store import EventsStore, new_events
 from lunaria.http.errors import ApiError
 from lunaria.http.query import parse_query
 from lunaria.kit.times import SystemClock
@@ -96,8 +96,8 @@ async def test_fields_of_meta_are_compared_as_in_python(clean_database: Database
     account = uuid4()
     values = [*TEXTS, *NUMBERS]
     new = [plain_event(account, meta={"deep": {"field": value}}) for value in values]
-    async with clean_database.scoped_transaction(Scope(account)) as connection:
-        await add_events(connection, [*new, plain_event(account), plain_event(account, meta={"field": "a"})])
+    new_ones = [*new, plain_event(account), plain_event(account, meta={"field": "a"})]
+    await clean_database.add(new_events(Scope(account), new_ones))
     store = EventsStore(clean_database, Partitions(clean_database, SystemClock()))
     compare = COMPARED[operator]
     for wanted in values:

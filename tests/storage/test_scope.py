@@ -6,11 +6,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Select, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.exc import IntegrityError
 
 from lunaria.storage.database import Database
 from lunaria.storage.schema import blobs, database_settings, face_attributes, faces, list_faces, lists
 from lunaria.storage.scope import (
     EVERYTHING,
+    NewRows,
     PreparedStatement,
     Scope,
     UnscopedStatementError,
@@ -94,19 +96,24 @@ def test_statement_that_forgets_the_account_cannot_be_prepared(name: str) -> Non
 
 
 async def test_rows_of_others_cannot_be_inserted(clean_database: Database) -> None:
-    """One by one or many at once."""
-    own, foreign = (
+    """Neither by themselves nor among others, which come to be all or none."""
+    own, foreign, second = (
         {"face_id": uuid4(), "account_id": account, "create_time": datetime.now(UTC)}
-        for account in (MINE.account_id, OTHER)
+        for account in (MINE.account_id, OTHER, MINE.account_id)
     )
+    for rows in ([foreign], [own, foreign], [{**own, "account_id": None}], [{"face_id": uuid4()}]):
+        with pytest.raises(UnscopedStatementError):
+            NewRows(MINE, faces, rows)
+    await clean_database.add([NewRows(MINE, faces, [own]), NewRows(Scope(OTHER), faces, [foreign])])
+    attributes = NewRows(MINE, face_attributes, [{"face_id": own["face_id"], "create_time": datetime.now(UTC)}])
+    with pytest.raises(IntegrityError):
+        await clean_database.add([attributes, NewRows(MINE, faces, [second, own])])
     async with clean_database.scoped_transaction(MINE) as connection:
-        for rows in ([foreign], [own, foreign]):
-            with pytest.raises(UnscopedStatementError):
-                await connection.insert(insert(faces), rows)
-        await connection.insert(insert(faces), [own])
-        await connection.insert(insert(faces), [{**own, "face_id": uuid4()}, {**own, "face_id": uuid4()}])
-        counted = connection.scoped(select(func.count()).select_from(faces), faces)
-        assert (await connection.execute(counted)).scalar_one() == 3
+        await connection.add([])
+        await connection.add([NewRows(MINE, faces, [second]), attributes])
+    async with clean_database.read() as connection:
+        for table, number in ((faces, 3), (face_attributes, 1)):
+            assert (await connection.execute(select(func.count()).select_from(table))).scalar_one() == number
 
 
 def test_table_of_nobody_cannot_be_scoped() -> None:

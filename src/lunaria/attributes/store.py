@@ -6,20 +6,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, insert, select
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from lunaria.attributes.descriptors import CodedDescriptor
 from lunaria.storage.arrays import among
 from lunaria.storage.database import Database
 from lunaria.storage.schema import attribute_descriptors, attributes
-from lunaria.storage.scope import EVERYTHING, Scope, ScopedConnection
+from lunaria.storage.scope import EVERYTHING, NewRows, Scope, ScopedConnection
 
 ESTIMATES = ("age", "gender", "ethnicity", "has_basic", "descriptor_samples", "basic_samples")
 """The columns that temporary attributes and faces' attributes share."""
 DESCRIPTOR = ("version", "coding", "data", "score")
-_ADD = insert(attributes)
-_ADD_DESCRIPTORS = insert(attribute_descriptors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +89,12 @@ def descriptor_rows(key: str, descriptors: Mapping[UUID, Iterable[CodedDescripto
     ]
 
 
-async def add_temporary_attributes(
-    connection: ScopedConnection,
-    rows: Sequence[Mapping[str, Any]],
-    descriptors: Mapping[UUID, Iterable[CodedDescriptor]],
-) -> None:
-    """Add the rows, and the descriptors by attribute. `rows` must not be empty."""
-    await connection.insert(_ADD, rows)
+def new_temporary_attributes(
+    scope: Scope, rows: Sequence[Mapping[str, Any]], descriptors: Mapping[UUID, Iterable[CodedDescriptor]]
+) -> list[NewRows]:
+    """The rows, and those of the descriptors by attribute."""
     described_rows = descriptor_rows("attribute_id", descriptors)
-    if described_rows:
-        await connection.insert(_ADD_DESCRIPTORS, described_rows)
+    return [NewRows(scope, attributes, rows), NewRows(scope, attribute_descriptors, described_rows)]
 
 
 class AttributesStore:
@@ -112,9 +106,8 @@ class AttributesStore:
     async def add(
         self, owner: UUID, rows: Sequence[Mapping[str, Any]], descriptors: Mapping[UUID, Iterable[CodedDescriptor]]
     ) -> None:
-        """Add the rows, each of the account `owner`, and the descriptors by attribute, in one transaction."""
-        async with self._database.scoped_transaction(Scope(owner)) as connection:
-            await add_temporary_attributes(connection, rows, descriptors)
+        """Add the rows, each of the account `owner`, and the descriptors by attribute, all or none."""
+        await self._database.add(new_temporary_attributes(Scope(owner), rows, descriptors))
 
     async def find(
         self, scope: Scope, attribute_ids: Collection[UUID], now: datetime, choice: DescriptorChoice | None

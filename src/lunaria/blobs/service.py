@@ -119,7 +119,7 @@ class BlobsService:
         return blob_id
 
     async def write(self, made: Sequence[NewBlob]) -> None:
-        """Write the bytes only. They cannot be reached before the caller adds their records (`store.add_blobs`)."""
+        """Write the bytes only. They cannot be reached before the caller adds their records (`store.new_blobs`)."""
 
         async def write(blob: NewBlob) -> None:
             await self._blob_store.put(_key(blob.kind, blob.id), blob.data)

@@ -4,13 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, select
 
 from lunaria.storage.database import Database
 from lunaria.storage.schema import blobs
-from lunaria.storage.scope import Scope, ScopedConnection
-
-_ADD = insert(blobs)
+from lunaria.storage.scope import NewRows, Scope
 
 
 class BlobsStore:
@@ -20,9 +18,8 @@ class BlobsStore:
         self._database = database
 
     async def add(self, owner: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add the rows in one transaction. `rows` must not be empty, each of the account `owner`."""
-        async with self._database.scoped_transaction(Scope(owner)) as connection:
-            await add_blobs(connection, rows)
+        """Add the rows all or none, each of the account `owner`."""
+        await self._database.add([new_blobs(Scope(owner), rows)])
 
     async def find(self, scope: Scope, kinds: Collection[str], blob_id: UUID) -> RowMapping | None:
         """The record of a blob of one of `kinds`."""
@@ -49,6 +46,6 @@ class BlobsStore:
         return kind
 
 
-async def add_blobs(connection: ScopedConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add records of blobs whose bytes are stored. `rows` must not be empty."""
-    await connection.insert(_ADD, rows)
+def new_blobs(scope: Scope, rows: Sequence[Mapping[str, Any]]) -> NewRows:
+    """Records of blobs whose bytes are stored."""
+    return NewRows(scope, blobs, rows)

@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, Text, and_, cast, delete, false, func, insert, select
+from sqlalchemy import ColumnElement, Select, Table, Text, and_, cast, delete, false, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from lunaria.events.columns import descriptors_of, details_of, row_of
@@ -19,14 +19,9 @@ from lunaria.events.stored import COLUMNS, DETAILS, EVENT_TARGETS
 from lunaria.storage.arrays import among, packed
 from lunaria.storage.database import Database
 from lunaria.storage.schema import PARTITIONED_TABLES, event_descriptors, event_details, events
-from lunaria.storage.scope import Scope, ScopedConnection
+from lunaria.storage.scope import NewRows, Scope, ScopedConnection
 
 Row = Mapping[str, Any]
-
-_ADD = insert(events)
-_ADD_DETAILS = insert(event_details)
-_ADD_DESCRIPTORS = insert(event_descriptors)
-
 
 BYTES = 64 * 1024 * 1024
 """Most bytes of meta, matches and detections that are read at one time."""
@@ -41,15 +36,13 @@ class LargeEventsError(Exception):
         super().__init__(f"more than {BYTES} bytes of {', '.join(targets)}: ask for fewer events, or without these")
 
 
-async def add_events(connection: ScopedConnection, new: Sequence[NewEvent]) -> None:
-    """Add events of the scope's account in the caller's transaction. Await `EventsStore.make_room` before it."""
-    if not new:
-        return
-    await connection.insert(_ADD, [row_of(one) for one in new])
-    await connection.insert(_ADD_DETAILS, [details_of(one) for one in new])
-    descriptors = [row for one in new for row in descriptors_of(one)]
-    if descriptors:
-        await connection.insert(_ADD_DESCRIPTORS, descriptors)
+def new_events(scope: Scope, new: Sequence[NewEvent]) -> list[NewRows]:
+    """The rows of events of the scope's account. Await `EventsStore.make_room` before they are added."""
+    return [
+        NewRows(scope, events, [row_of(one) for one in new]),
+        NewRows(scope, event_details, [details_of(one) for one in new]),
+        NewRows(scope, event_descriptors, [row for one in new for row in descriptors_of(one)]),
+    ]
 
 
 class EventsStore:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Uuid, delete, func, insert, literal, select
@@ -21,10 +20,8 @@ from lunaria.faces.failures import MissingAttributeError, MissingFaceError, Take
 from lunaria.faces.locks import lock_faces
 from lunaria.storage.database import Database
 from lunaria.storage.schema import attribute_descriptors, attributes, face_attributes, face_descriptors, faces
-from lunaria.storage.scope import Scope, ScopedConnection
+from lunaria.storage.scope import NewRows, Scope, ScopedConnection
 
-_ADD = insert(face_attributes)
-_ADD_DESCRIPTORS = insert(face_descriptors)
 _SOURCE_CONSTRAINT = "uq_face_attributes_source_attribute_id"
 
 
@@ -73,10 +70,14 @@ async def add_attributes(
     if isinstance(given, UUID):
         await _copy(connection, face_id, given, now)
         return
-    row: Mapping[str, Any] = {"face_id": face_id, "create_time": now, **given.columns}
-    await connection.insert(_ADD, [row])
-    if given.descriptors:
-        await connection.insert(_ADD_DESCRIPTORS, descriptor_rows("face_id", {face_id: given.descriptors}))
+    await connection.add(new_attributes(connection.scope, {face_id: given}, now))
+
+
+def new_attributes(scope: Scope, given: Mapping[UUID, NewAttribute], now: datetime) -> list[NewRows]:
+    """Rows of attributes for faces that have none."""
+    rows = [{"face_id": face_id, "create_time": now, **own.columns} for face_id, own in given.items()]
+    described_rows = descriptor_rows("face_id", {face_id: own.descriptors for face_id, own in given.items()})
+    return [NewRows(scope, face_attributes, rows), NewRows(scope, face_descriptors, described_rows)]
 
 
 async def _copy(connection: ScopedConnection, face_id: UUID, attribute_id: UUID, now: datetime) -> None:

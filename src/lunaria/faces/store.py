@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from lunaria.attributes.service import NewAttribute
-from lunaria.faces.attributes_store import add_attributes
+from lunaria.faces.attributes_store import add_attributes, new_attributes
 from lunaria.faces.failures import MissingFaceError
 from lunaria.faces.filters import FaceFilter, face_conditions, in_order
 from lunaria.faces.links import add_links, lists_of
@@ -18,7 +18,7 @@ from lunaria.faces.locks import allow_linking, lock_faces, lock_lists, touch_lis
 from lunaria.storage.arrays import among
 from lunaria.storage.database import Database
 from lunaria.storage.schema import faces, list_faces
-from lunaria.storage.scope import PreparedStatement, Scope, ScopedConnection, scoped_later
+from lunaria.storage.scope import NewRows, PreparedStatement, Scope, ScopedConnection, scoped_later
 
 Row = Mapping[str, Any]
 
@@ -34,7 +34,6 @@ _links = scoped_later(
     ),
     list_faces,
 )
-_ADD = insert(faces)
 _WITHOUT_LISTS = PreparedStatement(_chosen)
 _WITH_LISTS = PreparedStatement(_chosen.add_columns(_links.scalar_subquery().label("lists")))
 
@@ -46,6 +45,11 @@ class NewFace:
     row: Row
     attribute: NewAttribute | UUID | None = None
     list_ids: Sequence[UUID] = ()
+
+    @property
+    def alone(self) -> bool:
+        """Whether it neither is linked nor has attributes of another's, so that no other row matters to it."""
+        return not self.list_ids and not isinstance(self.attribute, UUID)
 
 
 class FacesStore:
@@ -118,14 +122,20 @@ async def add_faces(connection: ScopedConnection, owner: UUID, made: Sequence[Ne
             linked.setdefault(tuple(face.list_ids), []).append(face.row["face_id"])
     if linked:
         await allow_linking(connection, owner)
-    await connection.insert(_ADD, [face.row for face in made])
+    await connection.add(new_faces(connection.scope, made, now))
     for face in made:
-        if face.attribute is not None:
+        if isinstance(face.attribute, UUID):
             await add_attributes(connection, face.row["face_id"], face.attribute, now)
     if len(linked) > 1:  # all at once, so that the order of locks does not depend on the order of faces
         await lock_lists(connection, {list_id for list_ids in linked for list_id in list_ids})
     for list_ids, face_ids in linked.items():
         await add_links(connection, list_ids, face_ids, now)
+
+
+def new_faces(scope: Scope, made: Sequence[NewFace], now: datetime) -> list[NewRows]:
+    """The rows of faces, with attributes of their own where they have such, without links."""
+    own = {face.row["face_id"]: face.attribute for face in made if isinstance(face.attribute, NewAttribute)}
+    return [NewRows(scope, faces, [face.row for face in made]), *new_attributes(scope, own, now)]
 
 
 async def linked_lists(connection: ScopedConnection, face_ids: Collection[UUID]) -> set[UUID]:

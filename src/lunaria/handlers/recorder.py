@@ -1,13 +1,14 @@
 """Writes events with all that belongs to them, then tells those who listen.
 
-Bytes come first, then one transaction with everything else of a request, then the messages: whatever happens in
-between, no record lacks its bytes, no event its parts, and nobody is told of what is not there.
+Bytes come first, then one statement (or transaction) with everything else of a request, then the messages: whatever
+happens in between, no record lacks its bytes, no event its parts, and nobody is told of what is not there.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -15,21 +16,21 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 
 from lunaria.attributes.service import NewTemporaryAttribute
-from lunaria.attributes.store import add_temporary_attributes
+from lunaria.attributes.store import new_temporary_attributes
 from lunaria.blobs.service import BlobsService, NewBlob
-from lunaria.blobs.store import add_blobs
+from lunaria.blobs.store import new_blobs
 from lunaria.events.callbacks import CallbackSender
 from lunaria.events.callbacks_schemas import HttpCallback
 from lunaria.events.event import NewEvent
 from lunaria.events.publishing import EventPublisher
-from lunaria.events.store import EventsStore, add_events
+from lunaria.events.store import EventsStore, new_events
 from lunaria.faces.failures import MissingListError
-from lunaria.faces.store import NewFace, add_faces
+from lunaria.faces.store import NewFace, add_faces, new_faces
 from lunaria.handlers.recorded import is_recorded
 from lunaria.http.errors import ApiError
 from lunaria.kit.times import Clock
 from lunaria.storage.database import Database, DatabaseUnavailableError
-from lunaria.storage.scope import Scope
+from lunaria.storage.scope import NewRows, Scope
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +86,16 @@ class _Records:
     @property
     def some(self) -> bool:
         return bool(self.blobs or self.attributes or self.faces or self.events)
+
+    def rows(self, now: datetime) -> list[NewRows]:
+        """The rows of everything but the faces."""
+        scope = Scope(self.owner)
+        described = {one.id: one.attribute.descriptors for one in self.attributes}
+        return [
+            new_blobs(scope, [blob.row(self.owner, now) for blob in self.blobs]),
+            *new_temporary_attributes(scope, [one.row(self.owner, now) for one in self.attributes], described),
+            *new_events(scope, self.events),
+        ]
 
 
 class Recorder:
@@ -233,21 +244,17 @@ class Recorder:
             return
         if records.events:
             await self._events.make_room({one.event.create_time for one in records.events})
-        owner, now = records.owner, self._clock.now()
-        async with self._database.scoped_transaction(Scope(owner)) as connection:
-            if records.blobs:
-                await add_blobs(connection, [blob.row(owner, now) for blob in records.blobs])
-            if records.attributes:
-                rows = [one.row(owner, now) for one in records.attributes]
-                described = {one.id: one.attribute.descriptors for one in records.attributes}
-                await add_temporary_attributes(connection, rows, described)
-            if records.faces:
-                try:
-                    await add_faces(connection, owner, records.faces, now)
-                except MissingListError as error:
-                    raise ApiError(22003, error.id) from None
-            if records.events:
-                await add_events(connection, records.events)
+        now = self._clock.now()
+        rows = records.rows(now)
+        if all(face.alone for face in records.faces):
+            await self._database.add([*rows, *new_faces(Scope(records.owner), records.faces, now)])
+            return
+        async with self._database.scoped_transaction(Scope(records.owner)) as connection:
+            try:
+                await add_faces(connection, records.owner, records.faces, now)
+            except MissingListError as error:
+                raise ApiError(22003, error.id) from None
+            await connection.add(rows)
 
     async def _is_saved(self, records: _Records) -> bool:
         async with self._database.scoped_connect(Scope(records.owner)) as connection:

@@ -206,10 +206,6 @@ class ScopedConnection:
             sql, arguments = statement
             await self._connection.exec_driver_sql(sql, tuple(arguments))
 
-    async def insert(self, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Runs an INSERT of at least one row; a single one takes a shorter way. Raises UnscopedStatementError."""
-        await self.execute(statement, rows[0] if len(rows) == 1 else rows)
-
     def select_owned(self, table: Table) -> Select[Any]:
         """See `select_owned`."""
         return select_owned(table, self.scope)
