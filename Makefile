@@ -18,7 +18,7 @@ demo: $(STAMPS)/run
 setup: $(STAMPS)/run
 
 # Two tests at a time, but one where restarts and overload are timed. make test PYTEST=...: only these.
-ALONE := tests/faults
+ALONE := tests/faults/test_kill.py tests/faults/test_overload.py
 
 test: $(STAMPS)/test check
 	@$(BIN)/lunaria models pull --photos

@@ -50,9 +50,10 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.loads: list[str] = []
         self.inline: dict[str, str] = {}
-        self.text = ""
+        self._texts: list[str] = []
         self._inside = ""
         self.feed(reply.text)
+        self.text = "".join(self._texts)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -69,7 +70,7 @@ class Page(HTMLParser):
         if self._inside:
             self.inline[self._inside] = self.inline.get(self._inside, "") + data
         else:
-            self.text += data
+            self._texts.append(data)
 
 
 async def page(client: httpx.AsyncClient, address: str) -> Page:
@@ -83,7 +84,7 @@ async def document(client: httpx.AsyncClient) -> dict:
     reply = await client.get("/docs/spec", headers={"Accept": YAML})
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"] == YAML
-    return yaml.safe_load(reply.content)
+    return yaml.load(reply.content, yaml.CSafeLoader)
 
 
 # The document
