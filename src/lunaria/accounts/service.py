@@ -1,6 +1,7 @@
 """The rules of accounts, tokens and credentials."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -299,13 +300,13 @@ def _taken(error: IntegrityError, login: str, account_id: UUID) -> ApiError:
     return ApiError(41001, login) if "login" in str(error.orig) else ApiError(41002, account_id)
 
 
-def _principal(row: RowMapping, credential: Credential) -> Principal:
+def _principal(row: RowMapping | Mapping[str, Any], credential: Credential) -> Principal:
     kind = AccountType(row["account_type"])
     sees_all = credential is Credential.BASIC and kind is not AccountType.USER
     return Principal(row["account_id"], kind, credential, sees_all=sees_all)
 
 
-def _account(row: RowMapping) -> Account:
+def _account(row: RowMapping | Mapping[str, Any]) -> Account:
     return Account(
         row["account_id"],
         row["login"],

@@ -9,7 +9,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lunaria.storage.database import Database
 from lunaria.storage.schema import accounts, database_settings, tokens
-from lunaria.storage.scope import EVERYTHING, Scope
+from lunaria.storage.scope import EVERYTHING, PreparedStatement, Scope, scoped_later
+
+_ONE = PreparedStatement(scoped_later(select(accounts), accounts))
 
 JWT_SECRET = "jwt_secret"  # noqa: S105 - the name under which the secret is kept
 
@@ -25,10 +27,10 @@ class AccountsStore:
         async with self._database.scoped_transaction(Scope(row["account_id"])) as connection:
             await connection.execute(insert(accounts), row)
 
-    async def by_id(self, account_id: UUID) -> RowMapping | None:
-        async with self._database.scoped_connect(Scope(account_id)) as connection:
-            found = await connection.execute(connection.select_owned(accounts))
-        return found.mappings().one_or_none()
+    async def by_id(self, account_id: UUID) -> Mapping[str, Any] | None:
+        """One account: what every request with its id begins with."""
+        rows = await self._database.fetch_prepared(Scope(account_id), _ONE)
+        return rows[0] if rows else None
 
     async def by_login(self, login: str) -> RowMapping | None:
         async with self._database.scoped_connect(EVERYTHING) as connection:
