@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import threading
 from collections.abc import Callable
@@ -34,6 +35,17 @@ BACKENDS = [
     )
     for name in ("openvino", "onnxruntime")
 ]
+
+
+def _cuda_serves() -> bool:
+    try:
+        runtime._prepare_cuda(importlib.import_module("onnxruntime"))
+    except (ImportError, RuntimeUnavailableError):
+        return False
+    return True
+
+
+needs_cuda = pytest.mark.skipif(not _cuda_serves(), reason="no CUDA device")
 WEIGHT = np.random.default_rng(3).normal(size=(4, 2, 3, 3)).astype(np.float32)
 
 
@@ -59,8 +71,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=[*BACKENDS, pytest.param("cuda", marks=needs_cuda)])
 def session(request: pytest.FixtureRequest, network: Path) -> InferenceSession:
+    if request.param == "cuda":
+        return open_session(network, device="cuda")
     return open_session(network, backend=request.param, concurrency=2)
 
 
@@ -188,14 +202,37 @@ def test_without_a_backend_the_other_one_serves(network: Path, monkeypatch: pyte
         open_session(network, backend="onnxruntime")
 
 
-def test_cuda_is_refused_clearly_where_there_is_none(network: Path) -> None:
+def test_cuda_is_refused_clearly_where_there_is_none(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this machine has CUDA")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(runtime, "_cuda_usable", False)
     with pytest.raises(RuntimeUnavailableError, match="onnxruntime-gpu"):
         open_session(network, device="cuda")
     with pytest.raises(RuntimeUnavailableError):
         open_session(network, backend="openvino", device="cuda")
+
+
+@pytest.mark.skipif(_cuda_serves(), reason="this machine has CUDA")
+def test_a_cuda_provider_without_a_device_is_refused(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`onnxruntime-gpu` names its provider on every machine."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(RuntimeUnavailableError, match="a device"):
+        open_session(network, device="cuda")
+
+
+def test_a_session_that_would_run_on_the_processor_is_refused(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(runtime, "_cuda_providers", lambda onnxruntime: ["CPUExecutionProvider"])
+    with pytest.raises(RuntimeUnavailableError, match="on the processor"):
+        open_session(network, device="cuda")
+
+
+@needs_cuda
+def test_products_on_a_device_keep_32_bits(network: Path) -> None:
+    image = _image(1, 2, 64, 64)
+    result = open_session(network, device="cuda").run({"image": image})["features"]
+    np.testing.assert_allclose(result, _truth(image), atol=1e-5)  # 1e-3 with the 10 bits of TF32
 
 
 def test_onnx_runtime_says_who_reads_tensorflow_lite(model_store: ModelStore) -> None:

@@ -118,7 +118,7 @@ class OnnxRuntimeSession:
             raise UnsupportedNetworkError(
                 f"{path.name} is a TensorFlow Lite network, which only OpenVINO reads; install `openvino` for it"
             )
-        providers = _providers(onnxruntime, device)
+        providers = _cuda_providers(onnxruntime) if device == "cuda" else [_CPU]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -127,9 +127,12 @@ class OnnxRuntimeSession:
         # A memory plan is kept for every shape ever seen; without it varying image sizes stay at 135 MB, not 178.
         options.enable_mem_pattern = False
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            # Without the last argument the library itself goes on with the processor when a device fails.
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
         except Exception as error:  # the library's own errors share no base class
             raise UnsupportedNetworkError(f"{path.name} cannot be read by ONNX Runtime: {error}") from error
+        if device == "cuda" and _CUDA not in self._session.get_providers():
+            raise RuntimeUnavailableError(f"ONNX Runtime would run {path.name} on the processor, not on a CUDA device")
         self.ports = {value.name: _onnxruntime_port(value) for value in self._session.get_inputs()}
         self.inputs = tuple(self.ports)
         self.outputs = tuple(value.name for value in self._session.get_outputs())
@@ -227,16 +230,54 @@ def _openvino_core() -> Any:
         return _core
 
 
-def _providers(onnxruntime: Any, device: Device) -> list[str]:
-    if device == "cpu":
-        return ["CPUExecutionProvider"]
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+CUDA_OPTIONS = {
+    # Products of 32-bit floats would be rounded to 10 bits of mantissa. Descriptors would then depend on the device.
+    "use_tf32": "0",
+    # The default tries every algorithm, for each shape anew, and may choose another one after each start.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    # The default doubles what a session holds whenever it needs more; there are some twenty sessions.
+    "arena_extend_strategy": "kSameAsRequested",
+}
+"""What ONNX Runtime's CUDA provider is told. CUDA_VISIBLE_DEVICES says which device is the first one, which is used."""
+
+_cuda_guard = threading.Lock()
+_cuda_usable = False
+
+
+def _cuda_providers(onnxruntime: Any) -> list[Any]:
+    """CUDA, and the processor for nodes that CUDA has no kernel for. Raises RuntimeUnavailableError."""
+    global _cuda_usable
+    with _cuda_guard:
+        if not _cuda_usable:
+            _prepare_cuda(onnxruntime)
+            _cuda_usable = True
+    return [(_CUDA, CUDA_OPTIONS), _CPU]
+
+
+def _prepare_cuda(onnxruntime: Any) -> None:
+    """Load CUDA's libraries and put a value onto the device.
+
+    A provider counts as available as soon as it was compiled in; where its libraries or a device are missing, sessions
+    would silently run on the processor.
+    """
     available = onnxruntime.get_available_providers()
-    if "CUDAExecutionProvider" not in available:
+    if _CUDA not in available:
         raise RuntimeUnavailableError(
             "ONNX Runtime has no CUDA provider here; install `onnxruntime-gpu` instead of `onnxruntime` "
             f"(available: {', '.join(available)})"
         )
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    # It finds those that came as Python packages, which the dynamic linker does not; the others are found as ever. What
+    # is missing it says on standard output only, so the next step tells.
+    onnxruntime.preload_dlls(msvc=False)
+    try:
+        onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
+    except Exception as error:  # as above
+        raise RuntimeUnavailableError(
+            "ONNX Runtime cannot use a CUDA device here: the driver, a device, or CUDA's libraries are missing "
+            f"(`pip install 'onnxruntime-gpu[cuda,cudnn]'` brings the libraries): {error}"
+        ) from error
 
 
 _ONNX_TYPES = {
