@@ -1,3 +1,3 @@
-from tests.vision.conftest import model_store
+from tests.vision.conftest import analyzer, model_store
 
-__all__ = ["model_store"]
+__all__ = ["analyzer", "model_store"]

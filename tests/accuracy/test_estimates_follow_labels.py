@@ -24,7 +24,6 @@ from lunaria.evaluation.classification import area_under_curve
 from lunaria.vision.analysis import Analyzer
 from lunaria.vision.findings import BodyFinding, FaceFinding
 from lunaria.vision.images import Decoder, Image
-from lunaria.vision.packs.store import ModelStore
 from lunaria.vision.plan import ImageType, MultifacePolicy, Plan
 from tests.estimation.pictures import encode
 
@@ -41,11 +40,6 @@ LookAt = Callable[[Iterable[Pixels], Plan], Faces]
 pytestmark = pytest.mark.skipif(
     not (DATA / "utkface.zip").is_file(), reason="the labelled pictures (../shared/data) are not here"
 )
-
-
-@pytest.fixture(scope="module")
-def analyzer(model_store: ModelStore) -> Analyzer:
-    return Analyzer(model_store)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from lunaria.vision.analysis import Analyzer
 from lunaria.vision.checks import CHECKS
 from lunaria.vision.findings import FaceFinding, Findings
 from lunaria.vision.images import Decoder
-from lunaria.vision.packs.store import ModelStore
 from lunaria.vision.plan import Plan
 from tests.accuracy import changes
 from tests.accuracy.changes import Pixels, Points
@@ -57,11 +56,6 @@ CHANGES: Mapping[str, Callable[[Pixels, Points], Pixels]] = {
     "forged": changes.resynthesised,
 }
 Seen = dict[tuple[str, str], Findings]
-
-
-@pytest.fixture(scope="module")
-def analyzer(model_store: ModelStore) -> Analyzer:
-    return Analyzer(model_store)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lunaria.vision.analysis import Analyzer
 from lunaria.vision.packs.manifest import built_in_pack
 from lunaria.vision.packs.pull import PullError, pull
 from lunaria.vision.packs.store import ModelStore
@@ -27,6 +28,12 @@ def _pulled(pack: str) -> Path:
 def model_store() -> ModelStore:
     """The default networks, pulled when they are missing."""
     return ModelStore(_pulled("default"))
+
+
+@pytest.fixture(scope="session")
+def analyzer(model_store: ModelStore) -> Analyzer:
+    """One for all tests that take the networks as they are: loading them takes seconds."""
+    return Analyzer(model_store)
 
 
 @pytest.fixture(scope="session")

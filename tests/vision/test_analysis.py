@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from lunaria.vision.analysis import Analyzer, MultipleFacesError
 from lunaria.vision.findings import FaceFinding
 from lunaria.vision.images import Decoder, Image, ImageError, encode_jpeg
-from lunaria.vision.packs.store import ModelStore
 from lunaria.vision.plan import Box, ImageType, MultifacePolicy, Plan
 
 Pixels = NDArray[np.uint8]
@@ -82,11 +81,6 @@ COSINES = np.array(
 )
 EVERYTHING = Plan(landmarks68=True, landmarks5=True, head_pose=True, descriptor=True, warp=True)
 ONLY_DESCRIPTOR = Plan(descriptor=True)
-
-
-@pytest.fixture(scope="session")
-def analyzer(model_store: ModelStore) -> Analyzer:
-    return Analyzer(model_store)
 
 
 @pytest.fixture(scope="session")

@@ -173,10 +173,10 @@ def test_both_backends_give_the_same_findings(model_store: ModelStore, photos: P
 
 
 def test_without_a_reader_for_the_mesh_the_pose_comes_from_landmarks(
-    model_store: ModelStore, photos: Path, monkeypatch: pytest.MonkeyPatch
+    analyzer: Analyzer, model_store: ModelStore, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = Decoder().decode((photos / "obama2.jpg").read_bytes())
-    (expected,) = Analyzer(model_store).analyze(image, Plan(head_pose=True))
+    (expected,) = analyzer.analyze(image, Plan(head_pose=True))
 
     def without_tflite(path: Path, **options: Any) -> Any:
         if path.suffix == ".tflite":

@@ -71,8 +71,7 @@ def test_a_known_rotation_is_recovered_from_flat_landmarks(pitch: float, roll: f
     assert np.allclose(found, pose, atol=1e-6)
 
 
-def test_mesh_and_landmarks_agree_on_photographs(model_store: ModelStore, photos: Path) -> None:
-    analyzer = Analyzer(model_store)
+def test_mesh_and_landmarks_agree_on_photographs(analyzer: Analyzer, model_store: ModelStore, photos: Path) -> None:
     canonical = np.load(model_store.network("canonical_face_mesh").path)
     flat = HeadPoseEstimator(canonical)
     for name in ("obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg"):

@@ -19,7 +19,6 @@ from lunaria.vision.faces import CLEAR_LEAD, FaceDetector
 from lunaria.vision.images import Decoder, Image
 from lunaria.vision.landmarks import LandmarkNetwork, Landmarks
 from lunaria.vision.looks import Looks
-from lunaria.vision.packs.store import ModelStore
 from lunaria.vision.plan import Plan
 from lunaria.vision.warps import ALIGNED_SIDE, ALIGNED_TEMPLATE
 
@@ -137,9 +136,8 @@ def test_a_chooser_is_asked_when_another_position_may_be_right() -> None:
 
 
 def test_the_networks_describe_a_face_on_its_head_once(
-    model_store: ModelStore, photos: Path, monkeypatch: pytest.MonkeyPatch
+    analyzer: Analyzer, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    analyzer = Analyzer(model_store)
     described: list[int] = []
 
     def counting(self: DescriptorNetwork, faces: Sequence[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
