@@ -41,6 +41,7 @@ from lunaria.storage.cluster import (
     make_binaries_reachable,
     write_private,
 )
+from lunaria.storage.server_settings import server_settings
 
 DATABASE_NAME = "lunaria"
 SOCKET_PORT = 5432  # only a part of the socket's file name
@@ -51,25 +52,6 @@ FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
 HEALTHY_AFTER = 30.0
 READY_TIMEOUT = 300.0  # crash recovery may replay up to max_wal_size
 STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
-
-SERVER_SETTINGS = {
-    "shared_buffers": "128MB",
-    "max_connections": "100",
-    "max_wal_size": "512MB",  # bounds the time of crash recovery
-    "fsync": "on",
-    "full_page_writes": "on",
-    "synchronous_commit": "on",
-    "jit": "off",
-    "password_encryption": "scram-sha-256",
-    "unix_socket_permissions": "0700",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "logging_collector": "off",
-    "log_checkpoints": "off",
-    # What users stored does not belong into a log: no statement texts, no "Key (login)=(...)".
-    "log_min_error_statement": "panic",
-    "log_error_verbosity": "terse",
-}
 
 _NOT_YET = (
     asyncpg.CannotConnectNowError,
@@ -251,7 +233,7 @@ class EmbeddedPostgres:
             if account:
                 os.chown(self._socket_folder, account.uid, account.gid)
         settings = {
-            **SERVER_SETTINGS,
+            **server_settings(),
             "listen_addresses": "" if self._socket_folder else "127.0.0.1",
             "unix_socket_directories": str(self._socket_folder or ""),
             "port": str(self._port),
