@@ -138,8 +138,12 @@ _TRIGRAM = re.compile(r"[^\W_]{3}")
 _COLORS = ("upper_clothing_colors", "lower_garment_colors")
 
 
-def event_conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
-    """The filter in SQL, for a statement on `events`."""
+def event_conditions(wanted: EventFilter, *, by_trigrams: bool = True) -> list[ColumnElement[bool]]:
+    """The filter in SQL, for a statement on `events`.
+
+    `by_trigrams`: whether the index of trigrams may tell where a part of the user data is. It names every event with
+    all trigrams of the part, wherever they stand.
+    """
     return [
         *bounds(wanted, *_BOUNDS),
         *(
@@ -148,7 +152,7 @@ def event_conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
             if (values := getattr(wanted, name)) is not None
         ),
         *(any_of(events.c[name], values) for name in _COLORS if (values := getattr(wanted, name)) is not None),
-        *_texts(wanted),
+        *_texts(wanted, by_trigrams),
         *_places(wanted),
         *(one.condition for one in wanted.meta),
     ]
@@ -225,7 +229,12 @@ def bounds(wanted: EventFilter, *names: str) -> list[ColumnElement[bool]]:
     return made
 
 
-def _texts(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
+def words_of(part: str) -> list[str]:
+    """The words in a part of a text; none where the index of trigrams cannot know where it is."""
+    return re.findall(r"[^\W_]+", part) if _TRIGRAM.search(part) else []
+
+
+def _texts(wanted: EventFilter, by_trigrams: bool) -> Iterable[ColumnElement[bool]]:
     if wanted.external_ids is not None and "" not in wanted.external_ids:
         yield events.c.external_id != ""  # follows from the list, and lets the partial index serve
     if wanted.top_matching_candidates_label is not None:
@@ -233,16 +242,22 @@ def _texts(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
     if wanted.tags is not None:
         yield events.c.tags.bool_op("@>")(_texts_array(wanted.tags))
     if wanted.user_data is not None:
-        yield from _part_of_user_data(wanted.user_data)
+        yield from _part_of_user_data(wanted.user_data, by_trigrams)
 
 
-def _part_of_user_data(part: str) -> Iterable[ColumnElement[bool]]:
+def _part_of_user_data(part: str, by_trigrams: bool) -> Iterable[ColumnElement[bool]]:
     if part:
         yield events.c.user_data != ""  # follows from the part, and lets a partial index serve
-    if _TRIGRAM.search(part):
+    if by_trigrams and _TRIGRAM.search(part):
         yield events.c.user_data.icontains(part, autoescape=True)
     else:  # all of the index of trigrams would be read for nothing
-        yield func.strpos(func.lower(events.c.user_data), func.lower(part)) > 0
+        yield contains_text(events.c.user_data, part)
+
+
+def contains_text(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
+    """Whether a text has a part, in capitals or not; no index is used."""
+    found: ColumnElement[bool] = func.strpos(func.lower(column), func.lower(part)) > 0
+    return found
 
 
 def _places(wanted: EventFilter) -> Iterable[ColumnElement[bool]]:
