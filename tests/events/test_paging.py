@@ -35,6 +35,7 @@ def random_event(chance: random.Random) -> NewEvent:
         create_time=NOW - timedelta(days=chance.randrange(60)),
         source="gate" if common else chance.choice(["door", None]),
         tags=chance.sample(["a", "b", "c"], chance.randrange(3)),
+        user_data=chance.choice(["", "red car at gate", "Red car", "car is red", "carpet"]),
         face_attributes=basic(chance.randrange(18, 60), chance.randrange(2)) if common else None,
     )
 
@@ -52,6 +53,8 @@ async def store(
     monkeypatch.setattr(paging, "NEAR", 40)
     monkeypatch.setattr(paging, "NEAR_PER_EVENT", 2)
     monkeypatch.setattr(paging, "FAR", 100)
+    monkeypatch.setattr(paging, "SAMPLED", 30)
+    monkeypatch.setattr(paging, "COMMON", 3)
     store = EventsStore(clean_database, Partitions(clean_database, SystemClock()))
     await store.make_room([one.event.create_time for one in made])
     for account in ACCOUNTS:
@@ -66,6 +69,10 @@ FILTERS: list[tuple[EventFilter, Callable[[Row], bool]]] = [
     (EventFilter(sources=["door", None]), lambda row: row["source"] in ("door", None)),
     (EventFilter(sources=["nowhere"]), lambda row: False),
     (EventFilter(tags=["a", "b"]), lambda row: {"a", "b"} <= set(row["tags"])),
+    *(
+        (EventFilter(user_data=part), lambda row, part=part: part.lower() in row["user_data"].lower())
+        for part in ("red CAR", "car red", "gate red", "pet", "lorry", "r", "%car", "car at gate")
+    ),
     (EventFilter(age__gte=58), lambda row: row["age"] is not None and row["age"] >= 58),
     (EventFilter(gender=[None]), lambda row: row["gender"] is None),
     (
