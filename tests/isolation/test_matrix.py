@@ -10,7 +10,7 @@ from lunaria.http.credentials import Auth
 from lunaria.http.operation import Operation
 from lunaria.http.principal import OBJECT_VERBS, RESOURCES
 from lunaria.http.router import with_options
-from tests.api.conftest import PASSWORD, Account
+from tests.api.conftest import PASSWORD, Account, AccountFactory
 from tests.isolation.conftest import Snapshot, TokenFactory
 from tests.isolation.operations import ENTRIES, Access, Entry, Rights
 from tests.isolation.things import Call, Things, make_things
@@ -35,9 +35,15 @@ def chosen(*access: Access, changing: bool | None = None) -> Any:
 
 
 @pytest.fixture
-async def own_things(key: Key, shared_things: Things, owner: Account) -> Things:
-    """Things for requests that shall succeed: fresh ones where the operation changes something."""
-    return shared_things if ENTRIES[key].reading else await make_things(owner.client, str(owner.id))
+async def holder(key: Key, owner: Account, new_account: AccountFactory) -> Account:
+    """Whose things requests shall succeed with: a new account's where the operation changes something."""
+    return owner if ENTRIES[key].reading else await new_account()
+
+
+@pytest.fixture
+async def own_things(key: Key, shared_things: Things, holder: Account) -> Things:
+    """The things of `holder`."""
+    return shared_things if ENTRIES[key].reading else await make_things(holder.client, str(holder.id))
 
 
 def stranger(key: Key, without_things: Account, with_things: Account) -> Account:
@@ -102,9 +108,9 @@ async def test_options_need_no_credentials(platform: Platform, client: httpx.Asy
 
 
 @chosen(*Access)
-async def test_owner_is_served(key: Key, owner: Account, own_things: Things) -> None:
+async def test_owner_is_served(key: Key, holder: Account, own_things: Things) -> None:
     entry = ENTRIES[key]
-    assert_allowed(entry, await entry.aim(own_things).send(owner.client), own_things)
+    assert_allowed(entry, await entry.aim(own_things).send(holder.client), own_things)
 
 
 @chosen(Access.PRINCIPAL, Access.ACCOUNT)
@@ -170,20 +176,20 @@ async def test_nobody_gets_in_without_credentials(
 
 @chosen(Access.PRINCIPAL)
 async def test_token_needs_exactly_its_rights(
-    key: Key, client: httpx.AsyncClient, owner: Account, own_things: Things, snapshot: Snapshot, bearer: TokenFactory
+    key: Key, client: httpx.AsyncClient, holder: Account, own_things: Things, snapshot: Snapshot, bearer: TokenFactory
 ) -> None:
     entry = ENTRIES[key]
     call = entry.aim(own_things)
     lacking = [{}, *(_without(ALL_RIGHTS, right) for right in _single(entry.rights))] if entry.rights else []
-    tokens = [await bearer(owner, permissions) for permissions in lacking]
-    exact = await bearer(owner, _merged(entry.rights, entry.inner_rights))
-    before = await snapshot(owner)
+    tokens = [await bearer(holder, permissions) for permissions in lacking]
+    exact = await bearer(holder, _merged(entry.rights, entry.inner_rights))
+    before = await snapshot(holder)
     for token in tokens:
         reply = await call.send(client, headers=token)
         assert reply.status_code == 403, (reply.status_code, reply.text[:200])
         if key[0] != "HEAD":
             assert_envelope(reply, 403, 11059, 11060, 11068)
-    assert await snapshot(owner) == before
+    assert await snapshot(holder) == before
     assert_allowed(entry, await call.send(client, headers=exact), own_things)
 
 
@@ -262,7 +268,7 @@ async def test_wide_token_of_an_advanced_user(
 async def test_account_header_in_local_mode(
     key: Key,
     client: httpx.AsyncClient,
-    owner: Account,
+    holder: Account,
     outsider: Account,
     rival: Account,
     advanced: Account,
@@ -272,15 +278,15 @@ async def test_account_header_in_local_mode(
 ) -> None:
     entry = ENTRIES[key]
     call = entry.aim(own_things)
-    before = await snapshot(owner)
+    before = await snapshot(holder)
     for account in (
         stranger(key, outsider, rival),
         stranger(key, advanced, advanced_rival),
     ):  # it limits even an advanced user to the account that it names
         reply = await call.send(client, headers={"Luna-Account-Id": str(account.id)})
         assert_nothing_seen(key, entry, call, reply, own_things)
-    assert await snapshot(owner) == before
-    assert_allowed(entry, await call.send(client, headers={"Luna-Account-Id": str(owner.id)}), own_things)
+    assert await snapshot(holder) == before
+    assert_allowed(entry, await call.send(client, headers={"Luna-Account-Id": str(holder.id)}), own_things)
 
 
 @chosen(*Access)
