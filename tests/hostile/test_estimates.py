@@ -28,9 +28,9 @@ def flat(width: int, height: int, value: int = 127) -> bytes:
 
 
 def crowd() -> bytes:
-    """Two dozen small faces."""
+    """A dozen small faces."""
     tile = np.asarray(portrait().resize((160, 200)))
-    return saved(Image.fromarray(np.tile(tile, (3, 8, 1))), "JPEG", quality=92)
+    return saved(Image.fromarray(np.tile(tile, (2, 6, 1))), "JPEG", quality=92)
 
 
 PICTURES: dict[str, Callable[[], bytes]] = {
