@@ -423,7 +423,9 @@ async def test_too_many_conditions_on_meta(owner: Account) -> None:
 
 
 async def test_the_document_says_how_to_ask(owner: Account) -> None:
-    document = yaml.load((await owner.client.get("/docs/spec", headers={"Accept": "application/x-yaml"})).text, yaml.CSafeLoader)
+    document = yaml.load(
+        (await owner.client.get("/docs/spec", headers={"Accept": "application/x-yaml"})).text, yaml.CSafeLoader
+    )
     listed = document["paths"]["/6/events"]["get"]["parameters"]
     parameters = {one["name"]: one for one in listed if one["in"] == "query"}
     assert {"enum": ["null"]} in parameters["gender"]["schema"]["anyOf"]
