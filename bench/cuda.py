@@ -37,7 +37,14 @@ from lunaria.vision.findings import Findings
 from lunaria.vision.images import Decoder, Image
 from lunaria.vision.packs.store import ModelStore
 from lunaria.vision.plan import Box, Plan
-from lunaria.vision.runtime import Device, RuntimeUnavailableError, available_cores, open_session
+from lunaria.vision.runtime import (
+    BatchedSession,
+    Device,
+    OnnxRuntimeSession,
+    RuntimeUnavailableError,
+    available_cores,
+    open_session,
+)
 
 WHOLE = replace(UNCOUNTED, checks=frozenset(check.name for check in chosen()))
 """Every estimate, and the portrait checks; counting people only runs networks again that run anyway."""
@@ -137,7 +144,11 @@ def memory() -> str:
     """What this process holds on the device."""
     own = [line.split(", ") for line in ask_driver("--query-compute-apps=pid,used_memory")]
     held = [used for pid, used in own if pid == str(os.getpid())]
-    return f"Memory on the device after all of this: {', '.join(held)}." if held else ""
+    return (
+        f"Memory on the device after all of this, with every network opened several times: {', '.join(held)}."
+        if held
+        else ""
+    )
 
 
 def recorded(models: Path, images: Sequence[Image]) -> dict[Path, list[dict[str, NDArray[Any]]]]:
@@ -164,11 +175,16 @@ def networks_part(
 ) -> Iterator[str]:
     """Each network by itself."""
     rows: list[tuple[str, ...]] = []
+    stay: list[str] = []
     for path, feeds in inputs.items():
         processor = open_session(path, backend="onnxruntime")
         there = open_session(path, backend="onnxruntime", device=device)
+        name = path.stem.replace("_", " ")
+        if device != "cpu" and not isinstance(there, BatchedSession):
+            stay.append(name)
+            continue
         with patch.dict(runtime.CUDA_OPTIONS, {"use_tf32": "1"}):
-            rounded = open_session(path, backend="onnxruntime", device=device)
+            rounded = OnnxRuntimeSession(path, device=device)
         expected = [processor.run(feed) for feed in feeds]
         differences = [apart(expected, [one.run(feed) for feed in feeds]) for one in (there, rounded)]
         costs = [least(functools.partial(processor.run, feeds[0]), rounds)]
@@ -176,7 +192,6 @@ def networks_part(
             feed = {name: np.repeat(value[:1], batch, axis=0) for name, value in feeds[0].items()}
             fits = batch == 1 or all(port.shape[0] is None for port in there.ports.values())
             costs.append(least(functools.partial(there.run, feed), rounds) / batch if fits else np.nan)
-        name = path.stem.replace("_", " ")
         rows.append(
             (
                 name,
@@ -190,12 +205,15 @@ def networks_part(
     yield "### Each network"
     yield (
         "Nodes on the device and those left to the processor. Differences from ONNX Runtime on the processor: the "
-        "largest of any output, as a share of the largest magnitude in that output; with TF32, which is off, in the "
-        "second column. Milliseconds of one thread for one input, on the device also in batches."
+        "largest of any output, as a share of the largest magnitude in that output; *with TF32*: what they would be if "
+        "products were rounded to TF32, which is off. Milliseconds of one thread for one input, in batches also for "
+        "each of them."
     )
     header = ["network", "nodes", "difference", "with TF32", "processor, ms"]
     header += [f"device, ms, batch {batch}" if batch > 1 else "device, ms" for batch in BATCHES]
     yield table([*header, "times as fast"], rows)
+    if stay:
+        yield f"On the processor whatever the device is: {', '.join(stay)}, and the networks in TensorFlow Lite."
 
 
 def placed(path: Path, device: Device) -> tuple[int, int]:

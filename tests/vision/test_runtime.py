@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from lunaria.vision.packs.manifest import built_in_pack
 from lunaria.vision.packs.store import ModelStore
 from lunaria.vision.packs.verify import check_input
 from lunaria.vision.runtime import (
+    InferenceError,
     InferenceSession,
     NetworkInputError,
     OnnxRuntimeSession,
@@ -74,7 +75,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=[*BACKENDS, pytest.param("cuda", marks=needs_cuda)])
 def session(request: pytest.FixtureRequest, network: Path) -> InferenceSession:
     if request.param == "cuda":
-        return open_session(network, device="cuda")
+        return OnnxRuntimeSession(network, device="cuda")
     return open_session(network, backend=request.param, concurrency=2)
 
 
@@ -228,10 +229,72 @@ def test_a_session_that_would_run_on_the_processor_is_refused(network: Path, mon
         open_session(network, device="cuda")
 
 
+def test_batches_are_filled_up_so_that_few_sizes_are_seen(model_store: ModelStore) -> None:
+    pytest.importorskip("onnxruntime")
+    path = model_store.network("face_landmarks68").path
+    seen: list[int] = []
+
+    class Session(OnnxRuntimeSession):
+        def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            seen.append(len(feeds["input"]))
+            return super().run(feeds)
+
+    opened: list[Session] = []
+
+    def open_another() -> Session:
+        opened.append(Session(path))
+        return opened[-1]
+
+    batched, plain = runtime.BatchedSession(open_another), OnnxRuntimeSession(path)
+    for count in (1, 3, 4, 5, 2, 1):
+        faces = _image(count, 1, 64, 64, seed=count)
+        np.testing.assert_allclose(
+            batched.run({"input": faces})["output"], plain.run({"input": faces})["output"], atol=1e-5
+        )
+    assert seen == [1, 1, 4, 4, 8, 2, 1]  # the first one while opening
+    assert len(opened) == 4
+    with pytest.raises(NetworkInputError):
+        batched.run({"input": np.zeros((0, 1, 64, 64), np.float32)})
+
+
+def test_a_network_with_one_batch_size_keeps_its_session(model_store: ModelStore) -> None:
+    pytest.importorskip("onnxruntime")
+    path = model_store.network("body_keypoints").path
+    session = runtime.BatchedSession(lambda: OnnxRuntimeSession(path))
+    image = np.full((1, 256, 256, 3), 90, np.int32)
+    expected = OnnxRuntimeSession(path).run({"input": image})
+    for name, value in session.run({"input": image}).items():
+        np.testing.assert_array_equal(value, expected[name])
+
+
+def test_outputs_that_are_no_batch_are_refused(tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMax", ["image"], ["largest"], keepdims=0)],
+        "largest",
+        [value("image", TensorProto.FLOAT, ["N", 2])],
+        [value("largest", TensorProto.FLOAT, [])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    path = tmp_path / "largest.onnx"
+    path.write_bytes(model.SerializeToString())
+    session = runtime.BatchedSession(lambda: OnnxRuntimeSession(path))
+    with pytest.raises(InferenceError, match="batch"):
+        session.run({"image": _image(3, 2)})
+
+
+@needs_cuda
+def test_images_of_varying_size_stay_on_the_processor(network: Path) -> None:
+    session = open_session(network, device="cuda")
+    assert isinstance(session, OnnxRuntimeSession)
+    assert session.run({"image": _image(1, 2, 5, 9)})["mean"].shape == (1, 4)
+
+
 @needs_cuda
 def test_products_on_a_device_keep_32_bits(network: Path) -> None:
     image = _image(1, 2, 64, 64)
-    result = open_session(network, device="cuda").run({"image": image})["features"]
+    result = OnnxRuntimeSession(network, device="cuda").run({"image": image})["features"]
     np.testing.assert_allclose(result, _truth(image), atol=1e-5)  # 1e-3 with the 10 bits of TF32
 
 

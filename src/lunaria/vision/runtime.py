@@ -10,13 +10,15 @@ import importlib.util
 import os
 import platform
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lunaria.kit.once import Once
 
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Device = Literal["cpu", "cuda"]
@@ -146,6 +148,40 @@ class OnnxRuntimeSession:
         return dict(zip(self.outputs, results, strict=True))
 
 
+class BatchedSession:
+    """A network opened once for each batch size, smaller batches being filled up to the next power of two.
+
+    For CUDA: cuDNN plans every convolution anew when a shape is not that of the call before, which takes tenths of a
+    second.
+    """
+
+    def __init__(self, opened: Callable[[], InferenceSession]) -> None:
+        self._sessions: dict[int, Once[InferenceSession]] = {}
+        self._opened = opened
+        first = self._of_size(1)
+        self.inputs, self.ports, self.outputs = first.inputs, first.ports, first.outputs
+        self._fills = len(self.ports) == 1 and self.ports[self.inputs[0]].shape[:1] == (None,)
+        # The first call plans: better now than when someone waits.
+        first.run({name: np.zeros([size or 1 for size in port.shape], port.dtype) for name, port in self.ports.items()})
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        _check(self.ports, feeds)
+        if not self._fills:
+            return self._of_size(1).run(feeds)
+        ((name, batch),) = feeds.items()
+        size = 1 << (len(batch) - 1).bit_length()
+        if size == len(batch):
+            return self._of_size(size).run(feeds)
+        filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
+        results = self._of_size(size).run({name: filled})
+        if any(result.shape[:1] != (size,) for result in results.values()):
+            raise InferenceError("an output of the network has not one entry for each of the batch")
+        return {output: result[: len(batch)] for output, result in results.items()}
+
+    def _of_size(self, size: int) -> InferenceSession:
+        return self._sessions.setdefault(size, Once(self._opened))()
+
+
 def open_session(
     path: Path,
     *,
@@ -160,7 +196,8 @@ def open_session(
     many as the cores allow when None; ONNX Runtime has no such bound). With "auto", OpenVINO serves the processor of an
     x86 machine and TensorFlow Lite files, ONNX Runtime everything else and networks whose image size varies: OpenVINO
     prepares its kernels anew when the size changes, which costs YuNet 8 ms a call, ONNX Runtime nothing. What is not
-    installed is passed over. `device="cuda"` needs ONNX Runtime with its CUDA provider.
+    installed is passed over. `device="cuda"` needs ONNX Runtime with its CUDA provider; networks whose image size
+    varies run on the processor all the same (see BatchedSession).
     Raises FileNotFoundError, RuntimeUnavailableError or UnsupportedNetworkError.
     """
     if not path.is_file():
@@ -171,11 +208,20 @@ def open_session(
         backend = _choose(path, device)
     if not _installed(backend):
         raise RuntimeUnavailableError(f"the package {backend!r} is not installed")
-    if backend == "onnxruntime":
-        return OnnxRuntimeSession(path, threads, device)
-    if device != "cpu":
+    if device == "cuda":
+        return _open_on_cuda(path, backend, threads)
+    return (
+        OnnxRuntimeSession(path, threads) if backend == "onnxruntime" else OpenVinoSession(path, threads, concurrency)
+    )
+
+
+def _open_on_cuda(path: Path, backend: Backend, threads: int) -> InferenceSession:
+    if backend == "openvino":
         raise RuntimeUnavailableError("OpenVINO runs networks on the processor only; CUDA needs ONNX Runtime")
-    return OpenVinoSession(path, threads, concurrency)
+    session = OnnxRuntimeSession(path, threads, "cuda")
+    if any(port.size_varies for port in session.ports.values()):
+        return OnnxRuntimeSession(path, threads)
+    return BatchedSession(lambda: OnnxRuntimeSession(path, threads, "cuda"))
 
 
 def readable(file: str) -> bool:
