@@ -67,7 +67,7 @@ from lunaria.handlers.verifier_routes import VerifierRoutes
 from lunaria.handlers.verifier_service import VerifiersService
 from lunaria.handlers.verifier_store import VerifiersStore
 from lunaria.http.credentials import Gate
-from lunaria.http.edge import BodyBudget, Edge
+from lunaria.http.edge import BodyBudget, Edge, Refusals
 from lunaria.http.errors import ErrorLinks
 from lunaria.http.middleware import Application, RequestContext
 from lunaria.http.operation import Operation, Routes
@@ -133,6 +133,7 @@ class Platform:
         self.analyzer = Analyzer(self.models, settings.models.backend, device=settings.models.device)
         self.vision = WorkerPool(limits.workers or _cores(), limits.queue, name="vision")
         self.blobs = BlobsService(BlobsStore(self.database), self.blob_store, self.decoder, self.vision, self.clock)
+        self.refusals = Refusals()
         self.searching = WorkerPool(settings.matching.workers or _cores(), settings.matching.queue, name="search")
         self.links = ErrorLinks(settings.documentation.error_link)
         matching_store = MatchingStore(self.database)
@@ -296,6 +297,7 @@ class Platform:
             None if settings.exposed else frozenset(name.lower() for name in settings.server.hosts),
             settings.notifications.recheck,
             lambda: self.vision.full,
+            self.refusals,
         )
         return RequestContext(build_application(self.operations(), edge))
 

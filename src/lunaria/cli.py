@@ -128,7 +128,8 @@ async def _serve(settings: Settings, url: str) -> None:
 def http_server(platform: Platform) -> uvicorn.Server:
     """What speaks HTTP for a started platform."""
     settings = platform.settings.server
-    return uvicorn.Server(
+    return _Server(
+        platform,
         uvicorn.Config(
             platform.application(),
             log_config=None,
@@ -141,8 +142,20 @@ def http_server(platform: Platform) -> uvicorn.Server:
             ws_ping_timeout=PING_SECONDS,
             timeout_keep_alive=settings.keep_alive,
             timeout_graceful_shutdown=10,
-        )
+        ),
     )
+
+
+class _Server(uvicorn.Server):
+    """Lets go first whom it only holds back, then waits for the requests that run."""
+
+    def __init__(self, platform: Platform, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._platform = platform
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._platform.refusals.end()
+        await super().shutdown(sockets)
 
 
 def _listen(settings: Settings) -> socket.socket:

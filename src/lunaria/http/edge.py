@@ -1,8 +1,10 @@
 """What every connection passes, request or websocket: its names, its credentials, and the shape of its failure."""
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
@@ -40,12 +42,41 @@ class BodyBudget:
         self._held -= size
 
 
+class Refusals:
+    """Holds back for a moment those who are refused for lack of room, as a client that comes again at once costs more.
+
+    At most `most` are held for `seconds` each; further ones, and all after `end`, are let go at once.
+    """
+
+    def __init__(self, seconds: float = 1.0, most: int = 256) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._ended = asyncio.Event()
+        self.held = 0
+
+    async def hold(self) -> None:
+        """Returns when the one who waits here may be refused."""
+        if self.held >= self._most or self._ended.is_set():
+            return
+        self.held += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await self._ended.wait()
+        finally:
+            self.held -= 1
+
+    def end(self) -> None:
+        """Let everybody go, as the server stops."""
+        self._ended.set()
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """What every request passes through.
 
     `hosts`: names by which the server may be addressed; None: any. An open websocket's credentials are looked at again
-    every `recheck` seconds. `full`: whether the analysis takes no more images now.
+    every `recheck` seconds. `full`: whether the analysis takes no more images now; `refusals`: of those who come then.
     """
 
     gate: Gate
@@ -57,6 +88,7 @@ class Edge:
     hosts: frozenset[str] | None = None
     recheck: float = 60.0
     full: Callable[[], bool] = lambda: False
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 def failure(error: BaseException) -> ApiError:

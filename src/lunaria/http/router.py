@@ -135,6 +135,7 @@ async def _answer(
     receiver: "_Receiver",
 ) -> Reply:
     if isinstance(declared.body, RawBody) and declared.body.analysed and edge.full():
+        await edge.refusals.hold()
         raise failure(PoolFullError())
     headers = Headers(request)
     principal = await admit(declared, edge, request, headers)
