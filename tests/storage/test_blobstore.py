@@ -40,6 +40,25 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     return open_blob_store(f"s3://lunaria/{uuid4().hex}", options)
 
 
+def test_every_new_entry_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a blob, and those above it that have new entries or that somebody else may just have made."""
+    root, synced = tmp_path / "store", []
+    (root / "faces").mkdir(parents=True)
+    monkeypatch.setattr(blobstore, "sync_folder", lambda folder: synced.append(str(folder.relative_to(root))))
+    (root / ".incoming").mkdir()
+    for key, folders in (
+        ("faces/ab/cd/1", ["faces/ab/cd", "faces/ab", "faces", "."]),
+        ("faces/ab/cd/2", ["faces/ab/cd"]),
+        ("faces/ab/ce/3", ["faces/ab/ce", "faces/ab"]),
+        ("faces/ac/cd/4", ["faces/ac/cd", "faces/ac", "faces"]),
+        ("images/ac/cd/5", ["images/ac/cd", "images/ac", "images", "."]),
+    ):
+        synced.clear()
+        blobstore._write_durably(root, key, b"x")
+        assert synced == folders
+        assert (root / key).read_bytes() == b"x"
+
+
 class TestContract:
     async def test_what_was_put_is_got(self, store: BlobStore) -> None:
         key, data = blob_key("faces", uuid4()), bytes(range(256)) * 100

@@ -184,7 +184,7 @@ def _names_bucket(error: FileNotFoundError) -> bool:
 
 def _write_durably(root: Path, key: str, data: bytes) -> None:
     target = root / key
-    made = _make_folders(root, target.parent)
+    changed = _make_folders(root, target.parent)
     incoming = root / _INCOMING / uuid4().hex
     descriptor = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -196,20 +196,35 @@ def _write_durably(root: Path, key: str, data: bytes) -> None:
     except BaseException:
         incoming.unlink(missing_ok=True)
         raise
-    for folder in {target.parent, *made}:
+    for folder in [target.parent, *changed]:
         sync_folder(folder)
+    _lasting.update(changed)
+
+
+_lasting: set[Path] = set()
+"""Folders above those of blobs that this process has synced: they last, and so do those above them."""
 
 
 def _make_folders(root: Path, folder: Path) -> list[Path]:
-    """Makes the folders between; returns those that got a new entry. A root that is missing is not made."""
+    """Makes the folders between; returns those above it that have entries which may not last yet, innermost first.
+
+    A folder that somebody else has just made may not last either, but for those that this process has synced. A root
+    that is missing is not made.
+    """
     if folder.is_dir():
         return []
-    parents = [path for path in (folder, *folder.parents) if path.is_relative_to(root)][::-1]
     if not root.is_dir():
         raise FileNotFoundError(root)
-    for path in parents[1:]:
-        path.mkdir(mode=0o700, exist_ok=True)
-    return parents
+    above = [path for path in folder.parents if path.is_relative_to(root)]
+    changed = {folder.parent}
+    for path in [*above[-2::-1], folder]:
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            if path in _lasting:
+                continue
+        changed.add(path.parent)
+    return [path for path in above if path in changed]
 
 
 def _sweep_incoming(root: Path) -> None:
