@@ -1,51 +1,42 @@
-"""Train the projection to body descriptors on PETA.
+"""The descriptor of bodies: its figures, its similarity scale and its score, as the product reads it.
 
-    python -m training.body_descriptor --data FOLDER --models FOLDER    the folders of peta.zip and the pulled networks
-
-Trained with a triplet loss on the hardest pairs of each batch and a loss over the persons, on crops as they are and
-varied at random; a person of whom there is one crop is paired with its variation. i-LID and the people of the groups 0
-and 1 of ten are not trained on: they give the figures and the similarity scale. MIT is left out, for it does not say
-which of its pictures show the same person.
+Trained by `training.body_network`, kept by `training.body_pedestrians`. i-LID and the people of the groups 0 and 1 of
+ten are not trained on: they give the figures and the similarity scale. MIT does not say which of its pictures show the
+same person.
 """
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import io
-from pathlib import Path
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
-from torch.nn import functional
 
 from lunaria.vision.body_descriptor import QUALITIES, qualities
-from lunaria.vision.calibration import impostor_cosines
 from lunaria.vision.estimators.body_views import BodyFeatureNetwork
 from lunaria.vision.geometry import Pixels
 from lunaria.vision.projection import Projection
 from lunaria.vision.similarity import Similarity, fit_similarity
-from training import peta
-from training.body_vectors import Axes, backbone, computed, vectors
+from training import body_figures, peta
+from training.body_figures import pairs_within_sets
+from training.body_vectors import computed
 from training.record import record
 
-VERSION, DIMENSION = 2001, 256
+VERSION, DIMENSION = 2002, 256
 HELD_SET = "i-LID"
 UNKNOWN_PERSONS = "MIT"
+SEVERAL_CAMERAS = ("3DPeS", "CAVIAR4REID", "PRID", "SARC3D", "i-LID", "TownCentre")
+"""Sets with several crops of a person."""
+
 TEST_GROUPS = 2
-STEPS = 500
-PERSONS, CROPS = 40, 4
-RATE, DECAY = 1.5e-3, 0.2
-SHARPNESS, MARGIN = 12.0, 0.1
 SCORED = 700
 SCORE_SIMILARITY = 0.25
 """What a usable crop reaches with another crop of its person."""
-ID_SCALE, ID_SMOOTHING, TRIPLET_WEIGHT = 20.0, 0.1, 4.0
 
 
 def identities(data: peta.Peta) -> NDArray[np.str_]:
@@ -54,91 +45,17 @@ def identities(data: peta.Peta) -> NDArray[np.str_]:
     return np.where(data.sets == "CUHK", own, data.persons)
 
 
-def train(inputs: list[Tensor], persons: NDArray[np.str_], used: NDArray[np.bool_]) -> nn.Sequential:
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    index = np.flatnonzero(used)
-    _, labels = np.unique(persons[index], return_inverse=True)
-    crops = [index[labels == person] for person in range(labels.max() + 1)]
-    net = nn.Sequential(
-        nn.Dropout(0.1), nn.Linear(inputs[0].shape[1], DIMENSION, bias=False), nn.BatchNorm1d(DIMENSION)
-    )
-    classes = nn.Linear(DIMENSION, len(crops), bias=False)
-    parameters = [*net.parameters(), *classes.parameters()]
-    optimizer = torch.optim.AdamW(parameters, RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS + 1)
-    # Persons seen often teach most: one crop and its variation say little about other poses and cameras.
-    chance = np.array([min(len(own), CROPS) for own in crops], float)
-    for step in range(STEPS):
-        net.train()
-        chosen = rng.choice(len(crops), PERSONS, replace=False, p=chance / chance.sum())
-        batch = np.concatenate([rng.choice(crops[k], CROPS, replace=len(crops[k]) < CROPS) for k in chosen])
-        version = np.tile(np.arange(CROPS) % len(inputs), PERSONS)
-        rows = torch.stack([inputs[v][i] for v, i in zip(version, batch, strict=True)])
-        wanted = torch.from_numpy(np.repeat(chosen, CROPS))
-        points = functional.normalize(net(rows))
-        cosines = points @ points.T
-        same = wanted[:, None] == wanted[None]
-        farthest = (cosines + (~same) * 9).min(dim=1).values
-        nearest = (cosines - same * 9.0).max(dim=1).values
-        triplet = functional.softplus(SHARPNESS * (nearest - farthest + MARGIN)).mean() / SHARPNESS
-        scores = ID_SCALE * points @ functional.normalize(classes.weight).T
-        identity = functional.cross_entropy(scores, wanted, label_smoothing=ID_SMOOTHING)
-        optimizer.zero_grad()
-        (TRIPLET_WEIGHT * triplet + identity).backward()
-        optimizer.step()
-        schedule.step()
-        if step % 50 == 0:
-            losses = float(triplet.detach()), float(identity.detach())
-            print(f"step {step} triplet {losses[0]:.3f} identity {losses[1]:.3f}", flush=True)
-    return net.eval()
-
-
-def projection(net: nn.Sequential, axes: Axes) -> Projection:
-    """Axes, layer and batch normalisation as one linear map."""
-    _, layer, norm = net
-    assert isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d)
-    assert norm.running_mean is not None and norm.running_var is not None
-    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    matrix = (layer.weight * factor[:, None]) @ axes.basis.T
-    bias = norm.bias - norm.running_mean * factor
-    return Projection.from_weights(axes.mean, axes.deviation, matrix.detach().numpy(), bias.detach().numpy())
-
-
 def unit(raw: NDArray[np.float32]) -> NDArray[np.float32]:
     return raw / np.linalg.norm(raw, axis=1, keepdims=True)
 
 
 def ranks(points: NDArray[np.float32], persons: NDArray[np.str_]) -> str:
     """One probe of each person with several crops, drawn at random, against all other crops."""
-    rng = np.random.default_rng(0)
-    names, counts = np.unique(persons, return_counts=True)
-    probes = np.array([rng.choice(np.flatnonzero(persons == name)) for name in names[counts > 1]])
-    gallery = np.setdiff1d(np.arange(len(persons)), probes)
-    order = np.argsort(-(points[probes] @ points[gallery].T), axis=1)
-    hits = persons[gallery][order] == persons[probes][:, None]
-    first = hits.argmax(axis=1)
-    found_so_far = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
-    precision = np.array([row[hit].mean() for row, hit in zip(found_so_far, hits, strict=True)])
+    probes, gallery, first, precision = body_figures.ranks(points, persons)
     return (
-        f"{len(probes)} probes, gallery of {len(gallery)}: rank 1 {np.mean(first < 1):.3f}, rank 10 "
-        f"{np.mean(first < 10):.3f}, mAP {precision.mean():.3f}"
+        f"{probes} probes, gallery of {gallery}: rank 1 {np.mean(first < 1):.3f}, rank 10 {np.mean(first < 10):.3f}, "
+        f"mAP {precision:.3f}"
     )
-
-
-def genuine_and_impostor(
-    points: NDArray[np.float32], persons: NDArray[np.str_], sets: NDArray[np.str_]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cosines of pairs of the same person and of different persons, both crops from the same set."""
-    genuine, impostor = [], []
-    for name in np.unique(sets):
-        inside = sets == name
-        own, people = points[inside], persons[inside]
-        rows, columns = np.triu_indices(len(own), 1)
-        same = people[rows] == people[columns]
-        genuine.append((own @ own.T)[rows, columns][same])
-        impostor.append(impostor_cosines(own, list(people)))
-    return np.concatenate(genuine), np.concatenate(impostor)
 
 
 def verification(genuine: NDArray[np.float32], impostor: NDArray[np.float32]) -> str:
@@ -216,27 +133,28 @@ def fit_score(
     return whole.coef_[0].astype(np.float32), float(whole.intercept_[0]), text
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--models", type=Path, default=Path("data/models"))
-    parser.add_argument("--out", type=Path, default=Path("out/training"))
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    data = peta.load(options.data)
-    network = backbone(options.models)
-    persons = identities(data)
-    found = [vectors(data, network, variation, options.out) for variation in (0, 1)]
-    axes = Axes.of(found[0])
-    held = data.sets == HELD_SET
-    known = ~np.isin(data.sets, [UNKNOWN_PERSONS])
-    tested = known & (data.groups < TEST_GROUPS) & ~held
-    net = train([axes.apply(values) for values in found], persons, known & ~tested & ~held)
-    layer = projection(net, axes)
-    points = unit(layer.apply(found[0].astype(np.float32)))
+def keep(
+    data: peta.Peta,
+    network: BodyFeatureNetwork,
+    heads: Mapping[str, NDArray[np.float32]],
+    unseen: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+) -> None:
+    """Write the projection with its score and similarity scale, and its entry of the manifest.
 
+    `unseen`: descriptors by networks of the folds of crops whose cameras they did not see; `vectors`: of all crops that
+    were not trained on.
+    """
+    persons = identities(data)
+    layer = Projection.from_weights(
+        heads["mean"], heads["deviation"], heads["descriptor_weights"], heads["descriptor_bias"]
+    )
+    points = unit(layer.apply(vectors))
+    held = data.sets == HELD_SET
+    known = data.sets != UNKNOWN_PERSONS
+    tested = known & (data.groups < TEST_GROUPS) & ~held
     calibrating = (tested | held) & (data.sets != "CUHK")
-    genuine, impostor = genuine_and_impostor(points[calibrating], persons[calibrating], data.sets[calibrating])
+    genuine, impostor = pairs_within_sets(points[calibrating], persons[calibrating], data.sets[calibrating])
     knots, evidence = fit_similarity(
         impostor,
         f"peta.zip, people not trained on, pairs within a set ({', '.join(np.unique(data.sets[calibrating]))}), "
@@ -244,12 +162,17 @@ def main() -> None:
     )
     measured = {
         f"{HELD_SET}, cameras and people unseen": ranks(points[held], persons[held]),
-        f"{HELD_SET}, verification": verification(*genuine_and_impostor(points[held], persons[held], data.sets[held])),
+        f"{HELD_SET}, verification": verification(*pairs_within_sets(points[held], persons[held], data.sets[held])),
         "all people unseen, verification within sets": verification(genuine, impostor),
     }
     for name in ("PRID", "CAVIAR4REID", "TownCentre"):
         inside = tested & (data.sets == name)
         measured[f"{name}, people unseen"] = ranks(points[inside], persons[inside])
+    for name in SEVERAL_CAMERAS:
+        inside = data.sets == name
+        measured[f"{name}, cameras and people unseen by a network of the same kind"] = ranks(
+            unseen[inside], persons[inside]
+        )
     for name, text in measured.items():
         print(f"{name}: {text}", flush=True)
     needed = float(Similarity(knots).to_cosine(SCORE_SIMILARITY))
@@ -264,7 +187,7 @@ def main() -> None:
         stream.getvalue(),
         {
             "kind": "body-descriptor",
-            "title": "256-dimensional body descriptor on EfficientNet-Lite0",
+            "title": "256-dimensional body descriptor on the network of pedestrians",
             "licence": "research",
             "licence_notes": "Trained on PETA, which its authors issued for research only.",
             "training_data": f"PETA without VIPeR, GRID, MIT and {HELD_SET}, people of 8 groups of 10",
@@ -276,7 +199,3 @@ def main() -> None:
             },
         },
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -55,9 +56,18 @@ class Peta:
         return np.stack([self.has(part + color.capitalize()) for color in COLORS], axis=1)
 
 
-def load(data: Path) -> Peta:
-    """Read `peta.zip` in the folder."""
-    warps, sets, persons, labels = [], [], [], []
+@dataclass(frozen=True)
+class Crop:
+    """A crop as its JPEG file, with its set, its person and its attributes."""
+
+    jpeg: bytes
+    set_name: str
+    person: str
+    labels: frozenset[str]
+
+
+def crops(data: Path) -> Iterator[Crop]:
+    """The labelled crops of `peta.zip` in the folder, in a fixed order."""
     with zipfile.ZipFile(data / "peta.zip") as archive:
         known = {name: archive.read(name) for name in archive.namelist() if name.endswith("/Label.txt")}
         attributes = {PurePosixPath(name).parent.name: _label_table(text) for name, text in known.items()}
@@ -71,14 +81,24 @@ def load(data: Path) -> Peta:
             key = next((candidate for candidate in candidates if candidate in table), None)
             if key is None:
                 continue
-            image = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR)
-            warps.append(cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)[:, :, ::-1])
-            sets.append(path.parent.name)
             together = NEIGHBOURS.get(path.parent.name)
             person = str(int(path.stem.split("_")[0]) // together) if together else key
-            persons.append(f"{path.parent.name}/{person}")
-            labels.append(table[key])
-    return Peta(np.stack(warps), np.array(sets), np.array(persons), labels)
+            yield Crop(archive.read(name), path.parent.name, f"{path.parent.name}/{person}", table[key])
+
+
+def load(data: Path) -> Peta:
+    """Read `peta.zip` in the folder."""
+    found = list(crops(data))
+    warps = []
+    for crop in found:
+        image = cv2.imdecode(np.frombuffer(crop.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        warps.append(cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)[:, :, ::-1])
+    return Peta(
+        np.stack(warps),
+        np.array([crop.set_name for crop in found]),
+        np.array([crop.person for crop in found]),
+        [crop.labels for crop in found],
+    )
 
 
 def _label_table(text: bytes) -> dict[str, frozenset[str]]:

@@ -41,9 +41,9 @@ ESTIMATES = {
     "bodies": Estimate(bodies.measure_bodies, ("coco_persons",), (*bodies.DETECTORS, "body_keypoints")),
     "people": Estimate(bodies.measure_people, ("street_counting",), bodies.DETECTORS),
     "body-attributes": Estimate(
-        pedestrians.measure_attributes, ("peta",), ("body_features", "body_attributes", "clothing_colors")
+        pedestrians.measure_attributes, ("peta",), ("body_pedestrians", "body_attributes", "clothing_colors")
     ),
-    "body-descriptor": Estimate(pedestrians.measure_descriptor, ("peta",), ("body_features", "body_descriptor")),
+    "body-descriptor": Estimate(pedestrians.measure_descriptor, ("peta",), ("body_pedestrians", "body_descriptor")),
     "emotions": Estimate(emotions.measure, (emotions.FER2013,)),
 }
 """By the name on the command line; what takes longest comes last."""

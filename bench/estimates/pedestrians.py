@@ -102,11 +102,11 @@ def measure_attributes(run: Run) -> list[Report]:
         ]
     text = (
         f"PETA (research only) without VIPeR and GRID, {len(chosen):,} crops of people that were not trained on, from "
-        "cameras that were"
+        "cameras that were (i-LID's were not)"
         if known
         else f"{run.data.name}, {len(chosen):,} crops"
     )
-    roles = ("body_features", "body_attributes", "clothing_colors")
+    roles = ("body_pedestrians", "body_attributes", "clothing_colors")
     return [Report("body attributes", text, roles, lines, [*reached, *colour_targets] if known else ())]
 
 
@@ -193,7 +193,7 @@ def measure_descriptor(run: Run) -> list[Report]:
     if run.plots and curves:
         draw_ranks(curves, "body descriptors: the right person among the first", run.plots / "body-ranks.svg")
     text = "PETA (research only) without VIPeR, GRID, MIT and CUHK, crops as they are"
-    return [Report("body descriptor", text, ("body_features", "body_descriptor"), lines, targets)]
+    return [Report("body descriptor", text, ("body_pedestrians", "body_descriptor"), lines, targets)]
 
 
 def look(run: Run, data: Peta, chosen: NDArray[np.int64], plan: Plan) -> list[BodyFinding]:

@@ -206,7 +206,7 @@ FACE_DETECTION: Mapping[str, tuple[str, Check]] = {
     "estimate_face_warp": ("warp", picture(250, 250)),
 }
 BODY_ATTRIBUTES: Mapping[str, tuple[str, Check]] = {
-    "estimate_body_descriptor": ("descriptor", descriptor(2001)),
+    "estimate_body_descriptor": ("descriptor", descriptor(2002)),
     "estimate_body_basic_attributes": (
         "basic_attributes",
         shape(apparent_age=lambda value: number(value, 0, 100), apparent_gender=word_of({0, 1, 2})),

@@ -13,7 +13,7 @@ from tests.api.conftest import Account, AccountFactory
 from tests.api.test_matching import code, near, refused, text, unit
 from tests.matching.events import add_event
 
-BODY_VERSION, BODY_DIMENSION = 2001, 256
+BODY_VERSION, BODY_DIMENSION = 2002, 256
 CANDIDATES = {"filters": {"origin": "events"}, "limit": 100}
 
 
@@ -77,7 +77,7 @@ async def test_references(new_account: AccountFactory, platform: Platform) -> No
         (one,) = result["matches"][0]["result"]
         assert (one["event"]["event_id"], one["similarity"]) == (event_id, pytest.approx(1, abs=0.01))
     assert [result["error"]["error_code"] for result in results[6:]] == [22018, 23001, 11057]
-    assert "version 2001" in results[6]["error"]["detail"]
+    assert "version 2002" in results[6]["error"]["detail"]
 
 
 async def test_kinds_of_descriptors_are_not_mixed(account: Account) -> None:
@@ -91,7 +91,7 @@ async def test_kinds_of_descriptors_are_not_mixed(account: Account) -> None:
     bodies = {"references": [given(body(1))], "candidates": [CANDIDATES]}
     status, code_, detail = await refused(account, bodies, "/6/matcher/faces")
     assert (status, code_) == (400, 12022)
-    assert "version 2001 describes a body, here a descriptor of a face is needed" in detail
+    assert "version 2002 describes a body, here a descriptor of a face is needed" in detail
     client_version = {**faces, "references": [given(unit(1, 512), 59)]}
     assert (await refused(account, client_version, "/6/matcher/bodies"))[:2] == (400, 12022)
 
@@ -111,7 +111,7 @@ async def test_raw_matching_of_bodies(account: Account, platform: Platform) -> N
     mixed = {**wanted, "candidates": [given(unit(1), 1001)]}
     status, code_, detail = await refused(account, mixed, "/6/matcher/raw")
     assert (status, code_) == (400, 12022)
-    assert "1001, 2001" in detail
+    assert "1001, 2002" in detail
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ async def test_events_as_references(new_account: AccountFactory, platform: Platf
 
 async def test_missing_references_are_elements(new_account: AccountFactory, platform: Platform) -> None:
     account = await new_account()
-    body = [("body", 2001, np.full(256, 1 / 16, np.float32))]
+    body = [("body", 2002, np.full(256, 1 / 16, np.float32))]
     bare = str(await add_event(platform.database, account.id, body))
     event_id = await add(platform, account, unit(1))
     missing = str(uuid4())

@@ -228,6 +228,6 @@ async def test_messagepack_carries_bytes(account: Account, pictures: dict[str, b
     answer = msgspec.msgpack.decode(reply.content)
     detection = answer["images_estimations"][0]["estimations"][0]["body"]["detection"]
     assert decoded(detection["warp"]).shape == (256, 128, 3)
-    assert detection["attributes"]["descriptor"]["sdk_descriptor"][:8] == b"dp\0\0" + (2001).to_bytes(4, "little")
+    assert detection["attributes"]["descriptor"]["sdk_descriptor"][:8] == b"dp\0\0" + (2002).to_bytes(4, "little")
     again = json.loads(json.dumps(answer, default=lambda data: base64.b64encode(data).decode()))
     assert again == shown

@@ -20,7 +20,7 @@ from lunaria.vision.similarity import Similarity
 
 @pytest.fixture(scope="module")
 def backbone(model_store: ModelStore) -> BodyFeatureNetwork:
-    found = model_store.network("body_features")
+    found = model_store.network("body_pedestrians")
     return BodyFeatureNetwork(open_session(found.path), found.spec.preprocessing or Preprocessing())
 
 
@@ -54,7 +54,7 @@ def test_descriptors_are_unit_vectors_of_the_dimension_in_the_pack(
 ) -> None:
     spec = model_store.descriptor_spec("body_descriptor")
     vectors, scores = network.extract(BodyViews(bodies, backbone))
-    assert (spec.version, spec.dimension, vectors.shape) == (2001, 256, (3, 256))
+    assert (spec.version, spec.dimension, vectors.shape) == (2002, 256, (3, 256))
     assert vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert ((scores >= 0) & (scores <= 1)).all()

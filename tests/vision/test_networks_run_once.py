@@ -50,11 +50,11 @@ RUN: dict[str, set[str]] = {
     "eyes": EYES,
     "mouth": MESH | {"face_blendshapes", "face_features"},
     "basic_attributes": {"face_features", "face_age", "face_gender"},
-    "body_descriptor": {"body_features"},
-    "body_basic_attributes": {"body_features"},
-    "upper_body": {"body_features"},
-    "lower_body": {"body_features"},
-    "accessories": {"body_features"},
+    "body_descriptor": {"body_pedestrians"},
+    "body_basic_attributes": {"body_pedestrians"},
+    "upper_body": {"body_pedestrians"},
+    "lower_body": {"body_pedestrians"},
+    "accessories": {"body_pedestrians"},
     "body_warp": set(),
 }
 """The networks that an estimate runs beside those of the detection."""
@@ -170,8 +170,7 @@ def test_everything_at_once_runs_each_network_once(machine: Machine, image: Imag
         assert ran[role] == alone[role], role
     for role in BODY_DETECTION:
         assert ran[role] == bodies[role], role
-    # once for the bodies and once for the upper halves of the faces
-    twice = {"body_features": 2, "face_blendshapes": 2, "portrait_segmentation": 2, "body_keypoints": 2}
+    twice = {"face_blendshapes": 2, "portrait_segmentation": 2, "body_keypoints": 2}
     others = ran.keys() - DETECTION - BODY_DETECTION
     assert others == set().union(*RUN.values()) | {"portrait_segmentation", "body_keypoints"}
     for role in others:
@@ -223,7 +222,7 @@ def test_warps_run_neither_detection_nor_what_they_cannot_tell(
     body = Decoder().decode(encode(cut_body_warp(image.pixels, np.array([0.0, 0, 600, 800]))))
     with machine.counted() as ran:
         machine.analyzer.find(body, everything, image_type=ImageType.BODY_WARP)
-    assert ran == {"body_features": 1}
+    assert ran == {"body_pedestrians": 1}
 
 
 def test_the_catalogue_names_the_networks_that_run() -> None:

@@ -48,8 +48,8 @@ ESTIMATES: Mapping[str, tuple[Roles, ...]] = MappingProxyType(
         "face_quality": (_ALL_CHECKS, _OPEN_CHECKS),
         "iso": (_ALL_CHECKS, _OPEN_CHECKS),
         "body_detection": (("body_detector_nanodet", "body_detector_centernet"),),
-        "body_descriptor": (("body_features", "body_descriptor"),),
-        "body_attributes": (("body_features", "body_attributes", "clothing_colors"),),
+        "body_descriptor": (("body_pedestrians", "body_descriptor"),),
+        "body_attributes": (("body_pedestrians", "body_attributes", "clothing_colors"),),
         "people_count": (("body_detector_nanodet", "body_detector_centernet"),),
     }
 )

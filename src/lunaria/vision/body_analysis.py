@@ -32,7 +32,7 @@ class BodyAnalyzer:
         )
         self._detector = Once(lambda: BodyDetector(self.networks()))
         self._features = Once(
-            lambda: BodyFeatureNetwork(load.session("body_features"), load.preprocessing("body_features"))
+            lambda: BodyFeatureNetwork(load.session("body_pedestrians"), load.preprocessing("body_pedestrians"))
         )
         self._descriptor = Once(lambda: BodyDescriptorNetwork.read(load.path("body_descriptor")))
         self._attributes = Once(
@@ -52,7 +52,8 @@ class BodyAnalyzer:
     def load_all(self) -> None:
         """Load every network that may serve."""
         self._detector()
-        self._features()
+        if self._load.serves("body_pedestrians"):
+            self._features()
         if self._load.serves("body_descriptor"):
             self._descriptor()
         if self._load.serves("body_attributes"):

@@ -1,9 +1,9 @@
 """Descriptors of bodies: the same clothes in the same or a similar camera lie close to each other.
 
-A linear map of our own (`training.body_descriptor`) from the features of EfficientNet-Lite0 and colour histograms to
-256 numbers, trained on PETA. It describes what a person wears and carries, not who that is: it finds a person again
-within hours and in similar light, hardly across cameras of another kind. The measured figures stand beside the weights
-in the pack.
+A linear map from the features of the network of pedestrians and colour histograms to 256 numbers, trained together with
+that network on PETA (`training/body_network.py`). It describes what a person wears and carries, not who that is: it
+finds a person again within hours and in similar light, hardly across cameras of another kind. The measured figures
+stand beside the weights in the pack.
 
 The score of a body is the probability that its descriptor matches another picture of the same person at similarity
 0.25 (false match rate 1e-1), from what spoils a picture and shows in the features: fine features unlike those of an

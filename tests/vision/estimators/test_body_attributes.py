@@ -101,7 +101,7 @@ def test_no_bodies_have_no_attributes() -> None:
 
 def test_the_trained_head_sees_what_is_painted(model_store: ModelStore) -> None:
     """Two figures that differ only in colour, in one batch and alone."""
-    found = model_store.network("body_features")
+    found = model_store.network("body_pedestrians")
     backbone = BodyFeatureNetwork(open_session(found.path), found.spec.preprocessing or Preprocessing())
     estimator = BodyAttributesEstimator(
         BodyAttributesHead.read(model_store.network("body_attributes").path),

@@ -70,7 +70,7 @@ def test_a_tint_over_the_whole_picture_is_mostly_taken_away() -> None:
 
 
 def test_a_body_in_a_batch_is_seen_as_alone(model_store: ModelStore, photos: Path) -> None:
-    found = model_store.network("body_features")
+    found = model_store.network("body_pedestrians")
     network = BodyFeatureNetwork(open_session(found.path), found.spec.preprocessing or Preprocessing())
     photo = cv2.imread(str(photos / "astronaut.png"))[:, :, ::-1]
     warps = [cv2.resize(photo[:, left : left + 256], (128, 256)) for left in range(0, 250, 25)]

@@ -55,7 +55,8 @@ class BodyFeatureExtractor(Protocol):
 
 
 class BodyFeatureNetwork:
-    """EfficientNet-Lite0, trained on ImageNet, as the backbone. Thread-safe."""
+    """The project's own network: EfficientNet-Lite0, trained on ImageNet and then further on PETA's pedestrians
+    (`training/body_network.py`). Thread-safe."""
 
     def __init__(self, session: InferenceSession, preprocessing: Preprocessing) -> None:
         self._session = session

@@ -18,7 +18,7 @@ from lunaria.vision.packs.manifest import (
 
 CUSTOM_FOLDER = "custom"
 MANIFEST_FILE = "manifest.json"
-OUR_DESCRIPTOR_VERSIONS = frozenset({1001, 2001})
+OUR_DESCRIPTOR_VERSIONS = frozenset({1001, 2001, 2002})
 
 # How the output of a network is read depends on its kind: a kind without a reader must not pass for another one.
 KINDS = {
@@ -50,6 +50,7 @@ KINDS = {
     "body_detector_centernet": {"centernet"},
     "body_keypoints": {"movenet"},
     "body_features": {"efficientnet-lite0"},
+    "body_pedestrians": {"efficientnet-lite0"},
     "body_descriptor": {"body-descriptor"},
     "body_attributes": {"body-attributes"},
     "clothing_colors": {"color-table"},
