@@ -6,6 +6,8 @@ FOLDER has utkface.zip: faces of the web with the age, gender and race that netw
 (Zhang, Song, Qi 2017; for research only). In which part a face is follows from a hash of its file name: four in five
 are trained on, and the strength of the regularisation is chosen among them by cross-validation; one in five is reported
 on. UTKFace names no persons, so one may be in both parts. `--measure` trains nothing and measures what is there.
+
+docs/accuracy.md says what else was tried: other features, varied faces, and training the whole network further.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """State of the eyes, and where their irises lie, from the face mesh.
 
 An eye is closed when its lids are nearer to each other than 0.115 of the width of the eye, the middle of three pairs of
-opposite points of the mesh. The blendshape eyeBlink adds nothing to that, nor did a classifier of the picture of the
-eye that was trained on the few labels there are.
+opposite points of the mesh. The blendshape eyeBlink adds nothing to that. A small network on the picture of the eye,
+trained on half of the labels below and on 5,364 more eyes of which the mesh is sure, adds no more than chance: by
+cross-validation in that half 93.9 % of 379 eyes are right with it and 93.1 % without.
 
 The limit was chosen on half of 758 eyes of LFW, UTKFace and FER2013 that were labelled by eye on enlarged crops
 (training/labels/eyes_state.csv, 184 closed; persons of LFW and images of the others are on one side only).
