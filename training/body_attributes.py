@@ -41,8 +41,10 @@ That of garments was chosen on the groups 2 and 3, with a head that was trained 
 0.45)."""
 OTHER_EVENNESS = 0.35
 
-ERRORS = {"gender": (0.15, 0.15), "sleeve": (0.10, 0.20), "backpack": (0.06, 0.25), "headwear": (0.04, 0.35)}
-"""On unseen cameras, of those that are the first word so many are called the second, and the other way round."""
+ERRORS = {"gender": (0.12, 0.12), "sleeve": (0.05, 0.10), "backpack": (0.042, 0.175), "headwear": (0.032, 0.28)}
+"""On unseen cameras, of those that are the first word so many are called the second, and the other way round: what was
+allowed before the network was trained as a whole, times the largest tenth with which the mean recall of the answered on
+unseen cameras is what the study found on known ones (bench.estimates.pedestrians)."""
 
 DECIDED = {"garment": 0.9, "shoes": 0.8}
 """Which share of the bodies on unseen cameras gets an answer."""

@@ -170,9 +170,7 @@ def keep(
         measured[f"{name}, people unseen"] = ranks(points[inside], persons[inside])
     for name in SEVERAL_CAMERAS:
         inside = data.sets == name
-        measured[f"{name}, cameras and people unseen by a network of the same kind"] = ranks(
-            unseen[inside], persons[inside]
-        )
+        measured[f"unseen cameras of {name}, by a network of the same kind"] = ranks(unseen[inside], persons[inside])
     for name, text in measured.items():
         print(f"{name}: {text}", flush=True)
     needed = float(Similarity(knots).to_cosine(SCORE_SIMILARITY))

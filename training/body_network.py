@@ -26,27 +26,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.body_batches import SIZE, Batches, Crops, counted
 from training.body_figures import pairs_within_sets, ranks, summary
 from training.body_layers import Backbone, Pedestrians
+from training.body_losses import losses_of_descriptors, losses_of_words
 from training.body_variation import varied
 
-SIZE = (256, 128)
 HELD_SET, UNKNOWN_PERSONS = "i-LID", "MIT"
 TEST_GROUPS = 2
 COMPETITION = ("PRID", "i-LID")
 FOLDS = (("PRID", "SARC3D"), ("CUHK", "i-LID"), ("MIT", "3DPeS"), ("TownCentre", "CAVIAR4REID"))
-SETS_AT_ONCE, PERSONS, CROPS, OTHERS = 4, 8, 4, 128
-"""A batch: so many sets, persons of each, crops of each person, and crops drawn from all for the attributes alone."""
-
-SHARPNESS, MARGIN, ID_SCALE, ID_SMOOTHING, TRIPLET_WEIGHT = 12.0, 0.1, 20.0, 0.1, 4.0
-WORD_SMOOTHING = 0.05
 HEAD_RATE, DESCRIPTOR_DECAY, HEAD_DECAY = 2e-3, 0.2, 0.05
 WARM, RISE = 0.1, 0.1
 """The first share of a training moves the heads alone, in the next the rate of the backbone rises."""
@@ -83,85 +78,6 @@ RECIPES = (
 """A rate of 4e-4 with 450 steps, with 1000 and with styles mixed came one to eight hundredths behind these."""
 
 
-@dataclass(frozen=True)
-class Crops:
-    """What `training.body_crops` wrote, the images (N, 3, 128, 64) on the device."""
-
-    images: Tensor
-    sets: NDArray[np.str_]
-    persons: NDArray[np.str_]
-    groups: NDArray[np.int64]
-    targets: Mapping[str, NDArray[np.float32]]
-    evenness: Mapping[str, float]
-
-    @classmethod
-    def read(cls, file: Path, device: torch.device, most: int | None) -> Crops:
-        with np.load(file, allow_pickle=False) as arrays:
-            lengths = arrays["lengths"]
-            ends = np.cumsum(lengths)
-            kept = np.arange(len(ends)) if most is None else np.linspace(0, len(ends) - 1, most).astype(int)
-            stream = arrays["jpeg"]
-            images = [cv2.imdecode(stream[ends[i] - lengths[i] : ends[i]], cv2.IMREAD_COLOR)[:, :, ::-1] for i in kept]
-            tasks = [name.removeprefix("target_") for name in arrays.files if name.startswith("target_")]
-            return cls(
-                torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().to(device),
-                arrays["sets"][kept],
-                arrays["persons"][kept],
-                arrays["groups"][kept],
-                {task: arrays[f"target_{task}"][kept].astype(np.float32) for task in tasks},
-                {task: float(arrays[f"evenness_{task}"]) for task in tasks},
-            )
-
-    def plain(self, index: NDArray[np.int64] | Tensor) -> Tensor:
-        """Crops as warps (N, 3, 256, 128), 0..255."""
-        chosen = self.images[index].float()
-        return functional.interpolate(chosen, size=SIZE, mode="bilinear", align_corners=False).round()
-
-
-class Batches:
-    """Draws batches of crops: persons by sets first, then others."""
-
-    def __init__(self, crops: Crops, used: NDArray[np.bool_], identified: NDArray[np.bool_], seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._used = np.flatnonzero(used)
-        known = np.flatnonzero(used & identified)
-        names, self.labels = np.unique(crops.persons[known], return_inverse=True)
-        self.persons = len(names)
-        self.label_of = np.full(len(crops.sets), -1)
-        self.label_of[known] = self.labels
-        self._crops = [known[self.labels == person] for person in range(self.persons)]
-        self.set_of = np.array([crops.sets[own[0]] for own in self._crops])
-        self._sets = [np.flatnonzero(self.set_of == name) for name in np.unique(self.set_of)]
-        # A person seen often teaches most; a large set is drawn more often, yet not as often as it is large.
-        self._chances = []
-        for inside in self._sets:
-            weights = np.array([min(len(self._crops[k]), CROPS) for k in inside], float)
-            self._chances.append(weights / weights.sum())
-        size = np.sqrt([len(inside) for inside in self._sets])
-        self._share = size / size.sum()
-
-    def draw(self) -> NDArray[np.int64]:
-        """The crops of a batch, those of persons in rows of CROPS first."""
-        parts = []
-        at_once = min(SETS_AT_ONCE, len(self._sets))
-        for place in self._rng.choice(len(self._sets), at_once, replace=False, p=self._share):
-            inside = self._sets[place]
-            count = min(PERSONS, (self._chances[place] > 0).sum())
-            for person in self._rng.choice(inside, count, replace=False, p=self._chances[place]):
-                own = self._crops[person]
-                parts.append(self._rng.choice(own, CROPS, replace=len(own) < CROPS))
-        parts.append(self._rng.choice(self._used, min(OTHERS, len(self._used)), replace=False))
-        return np.concatenate(parts)
-
-
-def counted(targets: NDArray[np.float32], used: NDArray[np.bool_], evenness: float) -> NDArray[np.float32]:
-    """(N,): what each crop counts for a task: rare words more."""
-    known = used & (targets.sum(axis=1) > 0)
-    shares = targets[known].mean(axis=0) + 1e-3
-    weights = targets @ shares**-evenness
-    return np.asarray(weights / weights[known].mean(), np.float32)
-
-
 def mix_styles(maps: Tensor, generator: torch.Generator) -> Tensor:
     """Each map with its mean and deviation moved towards those of another crop."""
     mean = maps.float().mean(dim=(2, 3), keepdim=True)
@@ -172,43 +88,6 @@ def mix_styles(maps: Tensor, generator: torch.Generator) -> Tensor:
     new_deviation = (share * deviation + (1 - share) * deviation[other]).detach()
     mixed = (maps - mean.detach()) / deviation.detach() * new_deviation + new_mean
     return mixed.to(maps.dtype)
-
-
-def losses_of_descriptors(raw: Tensor, labels: Tensor, sets: Tensor, classes: Tensor, class_sets: Tensor) -> Tensor:
-    """Triplets and persons. `labels` (N,), -1 where no person is known."""
-    points = functional.normalize(raw.float())
-    known = labels >= 0
-    scores = ID_SCALE * points @ functional.normalize(classes).T
-    foreign = sets[:, None] != class_sets[None]
-    scores = scores.masked_fill(foreign, -1e4)
-    chosen = torch.where(known, labels, 0)
-    # Smoothed over the persons of the same set: a share for persons that are no answer would be a loss without end.
-    logs = scores.log_softmax(dim=1)
-    inside = (~foreign).float()
-    spread = (logs * inside).sum(dim=1) / inside.sum(dim=1).clamp(min=1)
-    right = logs.gather(1, chosen[:, None])[:, 0]
-    identity = -((1 - ID_SMOOTHING) * right + ID_SMOOTHING * spread)
-    identity = (identity * known).sum() / known.sum().clamp(min=1)
-
-    same = (labels[:, None] == labels[None]) & known[:, None]
-    comparable = known[:, None] & known[None] & (sets[:, None] == sets[None]) & ~same
-    cosines = points @ points.T
-    itself = torch.eye(len(points), dtype=torch.bool, device=points.device)
-    farthest = cosines.masked_fill(~same | itself, 9).min(dim=1).values
-    nearest = cosines.masked_fill(~comparable, -9).max(dim=1).values
-    usable = (same & ~itself).any(dim=1) & comparable.any(dim=1)
-    each = functional.softplus(SHARPNESS * (nearest - farthest + MARGIN)) / SHARPNESS
-    triplets = (each * usable).sum() / usable.sum().clamp(min=1)
-    return TRIPLET_WEIGHT * triplets + identity
-
-
-def losses_of_words(scores: Tensor, goals: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    parts = scores.float().split([goal.shape[1] for goal in goals], dim=1)
-    found = []
-    for part, goal, weight in zip(parts, goals, weights, strict=True):
-        smooth = goal * (1 - WORD_SMOOTHING) + goal.sum(dim=1, keepdim=True) * WORD_SMOOTHING / goal.shape[1]
-        found.append((-(smooth * part.log_softmax(dim=1)).sum(dim=1) * weight).mean())
-    return torch.stack(found).sum()
 
 
 class Training:

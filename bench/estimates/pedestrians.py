@@ -190,6 +190,13 @@ def measure_descriptor(run: Run) -> list[Report]:
             ]
     header = ["crops", "probes", "gallery", "rank 1", "rank 5", "rank 10", "mAP", "area of pairs"]
     lines = [table(header, rows), "", "One probe of each person, drawn at random, against all other crops of the set."]
+    if run.part("peta") is not None:
+        lines += [
+            "",
+            "Whole sets that networks of the same kind did not see, recorded by the training:",
+            "",
+            *recorded(run.store, "body_descriptor", "unseen cameras"),
+        ]
     if run.plots and curves:
         draw_ranks(curves, "body descriptors: the right person among the first", run.plots / "body-ranks.svg")
     text = "PETA (research only) without VIPeR, GRID, MIT and CUHK, crops as they are"
