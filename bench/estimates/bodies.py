@@ -83,8 +83,8 @@ def measure_bodies(run: Run) -> list[Report]:
         targets.append(Target("faces linked to their body", 35 / 36, sum(there) / len(there)))
     total = sum(len(images[name][1]) for name in names)
     text = f"{source.name}: {len(judged)} images with {total} marked persons" + (
-        " of COCO val2017 (annotations CC BY 4.0, photographs by the terms of Flickr); the threshold of boxes and the "
-        "weight of keypoints in links were chosen on COCO images"
+        " of COCO val2017 (annotations CC BY 4.0, photographs by the terms of Flickr); how the networks are joined, "
+        "the threshold of boxes and the margin of keypoints were chosen on these images too"
         if run.part("coco_persons")
         else ""
     )

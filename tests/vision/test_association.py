@@ -63,16 +63,3 @@ def test_a_face_elsewhere_stays_alone_and_no_body_is_given_twice() -> None:
     assert associate(np.array([face, face]), np.array([standing])).tolist().count(0) == 1
     assert associate(np.zeros((0, 4)), np.array([standing])).shape == (0,)
     assert associate(np.array([face]), np.zeros((0, 4))).tolist() == [-1]
-
-
-def test_keypoints_decide_between_bodies_that_overlap() -> None:
-    front, behind = [100.0, 60, 260, 460], [110.0, 40, 290, 440]
-    faces = np.array([[160.0, 65, 200, 120], [205, 62, 245, 116]])
-    keypoints = np.zeros((2, 17, 3))
-    keypoints[0, :3] = [[225, 95, 0.8], [232, 80, 0.8], [216, 80, 0.8]]
-    keypoints[1, :3] = [[180, 95, 0.8], [188, 80, 0.8], [172, 80, 0.8]]
-    bodies = np.array([front, behind])
-    assert associate(faces, bodies).tolist() == [0, 1]
-    assert associate(faces, bodies, keypoints).tolist() == [1, 0]
-    unseen = keypoints * [1, 1, 0.1]
-    assert associate(faces, bodies, unseen).tolist() == [0, 1], "keypoints that are hidden say nothing"

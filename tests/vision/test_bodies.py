@@ -45,6 +45,9 @@ class Answers:
 class Sees:
     """A network that finds the same at any image, in shares of it, and notes the sizes it was given."""
 
+    side = 416
+    weight = 1.0
+
     def __init__(self, *found: tuple[float, float, float, float, float]) -> None:
         self._found = np.array(found, np.float64).reshape(-1, 5)
         self.sizes: list[tuple[int, int]] = []
@@ -140,15 +143,23 @@ def test_letterbox_shows_the_whole_image_at_its_top_left(size: tuple[int, int]) 
 def test_what_both_networks_see_counts_more() -> None:
     one = BodyDetections(np.array([[0.0, 0, 100, 200], [300, 0, 400, 200]]), np.array([0.6, 0.5]))
     two = BodyDetections(np.array([[10.0, 0, 110, 200], [12, 0, 112, 200]]), np.array([0.2, 0.19]))
-    fused = fuse([one, two])
+    fused = fuse([one, two], [1.0, 1.0], 0.5, 0.6)
     assert fused.scores == pytest.approx([0.6 * 0.4 + 0.4 * 0.6, 0.6 * 0.25 + 0.4 * 0.5])
     assert fused.boxes[0] == pytest.approx([2.5, 0, 102.5, 200]), "the best of each, weighted by score"
     assert fused.boxes[1].tolist() == [300, 0, 400, 200]
-    assert len(fuse([no_bodies(), no_bodies()])) == 0
+    assert len(fuse([no_bodies(), no_bodies()], [1.0, 1.0], 0.5, 0.6)) == 0
+
+
+def test_the_better_network_counts_more() -> None:
+    one = BodyDetections(np.array([[0.0, 0, 100, 200], [300, 0, 400, 200]]), np.array([0.6, 0.9]))
+    two = BodyDetections(np.array([[10.0, 0, 110, 200]]), np.array([0.6]))
+    fused = fuse([one, two], [0.5, 1.0], 0.5, 0.6)
+    assert fused.scores == pytest.approx([0.6 * 0.6 + 0.4 * 0.6, 0.6 * 0.3 + 0.4 * 0.45])
+    assert fused.boxes[0] == pytest.approx([20 / 3, 0, 100 + 20 / 3, 200])
 
 
 def test_detections_lie_inside_the_image_and_reach_the_threshold() -> None:
-    network = Sees((-0.2, 0.1, 0.5, 1.3, 0.9), (0.6, 0.1, 0.8, 0.5, 0.29))
+    network = Sees((-0.2, 0.1, 0.5, 1.3, 0.9), (0.6, 0.1, 0.8, 0.5, 0.27))
     found = BodyDetector([network]).detect(np.zeros((100, 200, 3), np.uint8))
     assert found.boxes.tolist() == [[0, 10, 100, 100]]
     assert found.scores == pytest.approx([0.9])

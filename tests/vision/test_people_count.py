@@ -1,17 +1,15 @@
-"""Counting people: tiles, doubles, faces without a body."""
+"""Counting people: tiles and doubles."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lunaria.vision.body_networks import BodyDetections, CenterNet, NanoDet, no_bodies
-from lunaria.vision.detections import Detections
 from lunaria.vision.images import Decoder
 from lunaria.vision.packs.store import ModelStore
 from lunaria.vision.people_count import COUNT_THRESHOLD, PeopleCounter, merge_people, tile_starts
@@ -22,6 +20,7 @@ class SeesBlocks:
     """A network that finds each block of one brightness in the image, unless it is shown shrunk."""
 
     side = 200
+    weight = 1.0
 
     def __init__(self) -> None:
         self.runs = 0
@@ -35,17 +34,6 @@ class SeesBlocks:
             rows, columns = np.nonzero(pixels[:, :, 0] == brightness)
             boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
         return BodyDetections(np.array(boxes, np.float64).reshape(-1, 4), np.full(len(boxes), 0.5))
-
-
-class SeesFaces:
-    def __init__(self, *faces: tuple[list[float], float]) -> None:
-        self._faces = faces
-
-    def detect(self, pixels: NDArray[np.uint8]) -> Detections:
-        count = len(self._faces)
-        boxes = np.array([box for box, _ in self._faces], np.float64).reshape(count, 4)
-        scores = np.array([score for _, score in self._faces])
-        return Detections(boxes, scores, np.zeros((count, 5, 2)), np.zeros(count, np.int64))
 
 
 def scene() -> NDArray[np.uint8]:
@@ -96,14 +84,6 @@ def test_what_one_of_two_networks_sees_weakly_does_not_count() -> None:
     assert len(PeopleCounter([Weak(), Blind()], least_hints=0).count(scene())) == 0
 
 
-def test_a_face_counts_where_no_body_holds_it() -> None:
-    held, alone, doubtful = [145.0, 112, 165, 130], [250.0, 40, 270, 60], [300.0, 40, 320, 60]
-    faces = cast(Any, SeesFaces((held, 0.95), (alone, 0.95), (doubtful, 0.7)))
-    heads = PeopleCounter([SeesBlocks()], faces, least_hints=0).count(scene())
-    assert len(heads) == 4
-    assert heads[-1].tolist() == [260, 50]
-
-
 def test_merging_keeps_the_better_of_two_boxes_of_a_person() -> None:
     boxes = np.array([[0.0, 0, 100, 200], [0, 0, 100, 150], [10, 10, 40, 60], [70, 0, 170, 200]])
     assert merge_people(BodyDetections(boxes, np.array([0.5, 0.9, 0.8, 0.4]))).scores.tolist() == [0.9, 0.4]
@@ -123,6 +103,7 @@ def test_photographs_of_one_person(model_store: ModelStore, photos: Path) -> Non
 def test_tiles_are_looked_at_only_where_the_whole_image_shows_several_people() -> None:
     class Counts:
         side = 416
+        weight = 1.0
 
         def __init__(self, people: int) -> None:
             self.people, self.calls = people, 0

@@ -1,8 +1,8 @@
 """Which face belongs to which body: the cheapest assignment of faces to bodies that hold them.
 
-On 79 images of COCO val2017, faces and bodies as the product finds them: all 23 faces whose body is found get it (16 of
-them among several people), of 8 whose body is missed 5 stay alone. With marked boxes, and faces drawn around marked
-keypoints: 35 of 36, with keypoints 36 of 36 (28 of 28 among several people; their weight was chosen on these).
+On 79 images of COCO val2017, faces and bodies as the product finds them: all 22 faces whose body is found get it (13 of
+them among several people), of 8 whose body is missed 7 stay alone. With marked boxes, and faces drawn around marked
+keypoints: 35 of 36.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunaria.vision.geometry import Points
-from lunaria.vision.keypoints import COCO_KEYPOINTS, VISIBLE_SCORE
 
 LEAST_SHARE_INSIDE = 0.3
 """Share of the face's box that must lie in the body's."""
@@ -20,25 +19,20 @@ FACE_OF_BODY_HEIGHT = 0.16
 """Height of a face box as a share of that of its body: the value that costs nothing."""
 
 OUTSIDE_COST, OFF_CENTRE_COST, BELOW_TOP_COST, SIZE_COST = 1.0, 0.8, 1.5, 0.3
-KEYPOINT_COST = 0.5
 ALONE_COST = 2.0
 """A face stays alone when every body would cost more."""
 
-_HEAD = [COCO_KEYPOINTS.index(name) for name in ("nose", "left_eye", "right_eye")]
 _FORBIDDEN = 1e6
 
 
-def associate(faces: Points, bodies: Points, keypoints: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
+def associate(faces: Points, bodies: Points) -> NDArray[np.int64]:
     """For each face (F, 4: x1, y1, x2, y2) the index of its body in (B, 4), or -1. No body is given twice.
 
-    `keypoints` (B, 17, 3) of the bodies, where they are known: nose and eyes inside or outside of a face say more than
-    boxes that overlap. The sum of the costs over all faces is the least possible.
+    The sum of the costs over all faces is the least possible.
     """
     if not len(faces) or not len(bodies):
         return np.full(len(faces), -1, np.int64)
     costs = link_costs(faces, bodies)
-    if keypoints is not None:
-        costs += KEYPOINT_COST * _heads_elsewhere(faces, keypoints)
     # A column of its own for every face: staying alone.
     alone = np.where(np.eye(len(faces), dtype=bool), ALONE_COST, _FORBIDDEN)
     chosen = cheapest_assignment(np.hstack([costs, alone]))
@@ -62,17 +56,6 @@ def link_costs(faces: Points, bodies: Points) -> Points:
         + SIZE_COST * np.abs(size)
     )
     return np.where(inside >= LEAST_SHARE_INSIDE, costs, _FORBIDDEN)
-
-
-def _heads_elsewhere(faces: Points, keypoints: NDArray[np.float64]) -> Points:
-    """(F, B): -1 where the nose and eyes seen of the body lie inside the face, 1 outside, 0 when none is seen."""
-    points, scores = keypoints[None, :, _HEAD, :2], keypoints[:, _HEAD, 2]
-    low, high = faces[:, None, None, :2], faces[:, None, None, 2:]
-    inside = ((points >= low) & (points <= high)).all(axis=3)
-    weights = np.where(scores >= VISIBLE_SCORE, scores, 0.0)
-    sums = weights.sum(axis=1)
-    shares = (inside * weights).sum(axis=2) / np.maximum(sums, 1e-9)
-    return np.asarray(np.where(sums > 0, 1 - 2 * shares, 0.0), np.float64)
 
 
 def cheapest_assignment(costs: Points) -> NDArray[np.int64]:

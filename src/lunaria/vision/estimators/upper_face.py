@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from lunaria.vision.estimators.features import softmax
 from lunaria.vision.geometry import Pixels
 from lunaria.vision.packs.manifest import Preprocessing
 from lunaria.vision.runtime import InferenceSession
@@ -110,6 +111,4 @@ class SoftmaxHead:
 
     def probabilities(self, features: Array) -> Array:
         """(N, K), each row sums to 1."""
-        logits = features @ self._weights + self._bias
-        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
+        return softmax(features @ self._weights + self._bias)
