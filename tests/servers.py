@@ -19,6 +19,8 @@ SHARED = REPOSITORY.parent / "shared"
 MODELS = Path(os.environ.get("LUNARIA_TEST_MODELS") or REPOSITORY / "data" / "models")
 PHOTOS = MODELS / "photos"
 PASSWORD = "secret"
+OTHERS = ("LUNARIA_", "PYTHONDONTWRITEBYTECODE")
+"""Variables that no server gets from here: settings, and what would have it compile all of its code at every start."""
 COMMAND = [sys.executable, "-c", "from lunaria.cli import main; main()", "serve"]
 
 
@@ -40,7 +42,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("LUNARIA_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(OTHERS)},
             "LUNARIA_DATA_FOLDER": str(folder / "data"),
             "LUNARIA_MODELS_FOLDER": str(MODELS),
             "LUNARIA_ACCESS_ADMIN_PASSWORD": PASSWORD,
