@@ -24,12 +24,13 @@ from lunaria.vision.estimators.features import CHIP_CENTRE, CHIP_SIDE
 from lunaria.vision.packs.store import ModelStore
 from lunaria.vision.runtime import InferenceSession, open_session
 from lunaria.vision.tensors import as_tensor
-from training.emotions import EMOTIONS, STAGES, TILE, load_tiles, network, predict, split, tensor
+from training.emotions import EMOTIONS, TILE, centred, load_tiles, split
+from training.emotions_pack import trained
 from training.record import record
 
 FACES = 16_000
 STRENGTHS = (0.001, 0.003, 0.01)
-WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+WEIGHTS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 BATCH = 8
 
 TILE_CENTRE, TILE_SIDE = (124.3, 131.1), 171.0
@@ -90,9 +91,10 @@ def main() -> None:
     of_used = cached(out / "emotions_used.npy", session, store, tiles[used])
     of_held = cached(out / "emotions_held.npy", session, store, tiles[held])
     of_public = cached(out / "emotions_public.npy", session, store, public)
-    net = network()
-    net.load_state_dict(torch.load(out / f"emotions{len(STAGES) - 1}.pt", weights_only=True))
-    own_held, own_public = (np.log(predict(net, tensor(part)).numpy() + 1e-9) for part in (tiles[held], public))
+    net = trained(out)
+    own_held, own_public = (
+        np.log(net.both_ways(centred(torch.from_numpy(part))).numpy() + 1e-9) for part in (tiles[held], public)
+    )
     scaler = StandardScaler().fit(of_used)
     best = (0.0, 0.0, 0.0)
     heads = {}

@@ -58,12 +58,12 @@ class Meshes:
         self._mesh = MeshNetwork(open_session(store.network("face_mesh").path))
 
     def locate(self, tile: NDArray[np.uint8]) -> FaceMesh:
-        pixels = _enlarged(tile)
+        pixels = enlarged(tile)
         points, rolls = self._landmarks.refine(pixels, np.array([CENTRE]), np.array([BOX_SIDE]), np.zeros(1))
         return self._mesh.locate(pixels, Landmarks(five_points(points[0]), points[0], float(rolls[0])))
 
 
-def _enlarged(tile: NDArray[np.uint8]) -> Pixels:
+def enlarged(tile: NDArray[np.uint8]) -> Pixels:
     large = cv2.resize(tile, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     framed = cv2.copyMakeBorder(large, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
     return np.asarray(cv2.cvtColor(framed, cv2.COLOR_GRAY2RGB), np.uint8)
