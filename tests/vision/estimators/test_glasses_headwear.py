@@ -15,7 +15,6 @@ from lunaria.vision.estimators.headwear import TYPES, HeadwearEstimator
 from lunaria.vision.estimators.upper_face import (
     EYE_FEATURES,
     HEAD_FEATURES,
-    SoftmaxHead,
     UpperFaceNetwork,
     mosaics,
 )
@@ -178,5 +177,8 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="yes, no"):
         GlassesEstimator(network, tmp_path / "other.npz")
+    np.savez(
+        tmp_path / "narrow.npz", glasses_weights=np.zeros((4, 2)), glasses_bias=np.zeros(2), glasses_labels=list("ab")
+    )
     with pytest.raises(ValueError, match="do not fit"):
-        SoftmaxHead(np.zeros((4, 3)), np.zeros(2), ("a", "b"))
+        GlassesEstimator(network, tmp_path / "narrow.npz")

@@ -63,30 +63,41 @@ class FaceFeatureNetwork:
 
 
 class LinearHead:
-    """Multinomial logistic regression on the embedding. Thread-safe.
+    """Multinomial logistic regression on features of this `size`, the embedding or others. Thread-safe.
 
-    Its file is an .npz with `weights` (1024, K), `bias` (K,) and `labels` (K,) words; the standardisation of the
-    embedding is folded into them.
+    Its file is an .npz with `weights` (size, K), `bias` (K,) and `labels` (K,) words; the standardisation of the
+    features is folded into them.
     """
 
-    def __init__(self, weights: NDArray[np.floating], bias: NDArray[np.floating], labels: tuple[str, ...]) -> None:
-        if weights.shape != (EMBEDDING, len(labels)) or bias.shape != (len(labels),):
+    def __init__(
+        self,
+        weights: NDArray[np.floating],
+        bias: NDArray[np.floating],
+        labels: tuple[str, ...],
+        size: int = EMBEDDING,
+    ) -> None:
+        if weights.shape != (size, len(labels)) or bias.shape != (len(labels),):
             raise ValueError(f"weights {weights.shape} and bias {bias.shape} do not fit {len(labels)} classes")
         self._weights, self._bias = weights.astype(np.float32), bias.astype(np.float32)
         self.labels = labels
 
     @classmethod
-    def load(cls, path: Path) -> LinearHead:
-        """Raises OSError, or ValueError when the file holds something else."""
-        with np.load(path, allow_pickle=False) as file:
-            missing = {"weights", "bias", "labels"} - set(file.files)
-            if missing:
-                raise ValueError(f"{path.name} holds no {', '.join(sorted(missing))}")
-            return cls(file["weights"], file["bias"], tuple(str(label) for label in file["labels"]))
+    def load(cls, path: Path, name: str = "", size: int = EMBEDDING) -> LinearHead:
+        """The head of a file; of one with several heads the one whose arrays begin with `name` and an underscore.
 
-    def probabilities(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, K) of embeddings (N, 1024); each row sums to 1."""
-        return softmax(embedding @ self._weights + self._bias)
+        Raises OSError, or ValueError when the file holds something else.
+        """
+        keys = [f"{name}_{part}" if name else part for part in ("weights", "bias", "labels")]
+        with np.load(path, allow_pickle=False) as file:
+            missing = sorted(set(keys) - set(file.files))
+            if missing:
+                raise ValueError(f"{path.name} holds no {', '.join(missing)}")
+            weights, bias, labels = (file[key] for key in keys)
+        return cls(weights, bias, tuple(str(label) for label in labels), size)
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, K) of features (N, size); each row sums to 1."""
+        return softmax(features @ self._weights + self._bias)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

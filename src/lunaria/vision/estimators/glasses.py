@@ -16,7 +16,8 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from lunaria.vision.estimators.upper_face import SoftmaxHead, UpperFaceNetwork
+from lunaria.vision.estimators.features import LinearHead
+from lunaria.vision.estimators.upper_face import EYE_FEATURES, UpperFaceNetwork
 from lunaria.vision.views import FaceViews
 
 State = Literal["no_glasses", "eyeglasses", "sunglasses"]
@@ -44,7 +45,7 @@ class GlassesEstimator:
 
     def __init__(self, network: UpperFaceNetwork, weights: Path) -> None:
         self._network = network
-        self._head = SoftmaxHead.load(weights, "glasses")
+        self._head = LinearHead.load(weights, "glasses", EYE_FEATURES)
         if self._head.labels != STATES:
             raise ValueError(f"{weights.name} tells {', '.join(self._head.labels)}, not {', '.join(STATES)}")
 

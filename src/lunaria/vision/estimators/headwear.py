@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lunaria.vision.estimators.upper_face import SoftmaxHead, UpperFaceNetwork
+from lunaria.vision.estimators.features import LinearHead
+from lunaria.vision.estimators.upper_face import HEAD_FEATURES, UpperFaceNetwork
 from lunaria.vision.views import FaceViews
 
 NONE = "none"
@@ -58,8 +59,8 @@ class HeadwearEstimator:
 
     def __init__(self, network: UpperFaceNetwork, weights: Path) -> None:
         self._network = network
-        self._presence = SoftmaxHead.load(weights, "presence")
-        self._type = SoftmaxHead.load(weights, "type")
+        self._presence = LinearHead.load(weights, "presence", HEAD_FEATURES)
+        self._type = LinearHead.load(weights, "type", HEAD_FEATURES)
         if self._presence.labels != (NONE, "present") or not set(self._type.labels) <= set(TYPES[1:]):
             raise ValueError(f"{weights.name} tells {', '.join(self._presence.labels + self._type.labels)}")
 

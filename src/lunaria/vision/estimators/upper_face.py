@@ -8,14 +8,12 @@ cut in the frame of the 250x250 warp and inside it, so that a photograph and its
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lunaria.vision.estimators.features import softmax
 from lunaria.vision.geometry import Pixels
 from lunaria.vision.packs.manifest import Preprocessing
 from lunaria.vision.runtime import InferenceSession
@@ -84,31 +82,3 @@ def mosaics(views: FaceViews) -> list[Pixels]:
     heads = views.crops(HEAD_CENTRE, HEAD_SIDE, WIDTH)
     bands = [square[rows] for square in views.crops(BAND_CENTRE, BAND_SIDE, WIDTH)]
     return [np.concatenate([head, band, band[:, ::-1]]) for head, band in zip(heads, bands, strict=True)]
-
-
-class SoftmaxHead:
-    """Multinomial logistic regression on one kind of features. Thread-safe.
-
-    `weights` (D, K), `bias` (K,) and `labels` (K,) words; the standardisation of the features is folded into them.
-    """
-
-    def __init__(self, weights: NDArray[np.floating], bias: NDArray[np.floating], labels: tuple[str, ...]) -> None:
-        if weights.ndim != 2 or weights.shape[1] != len(labels) or bias.shape != (len(labels),):
-            raise ValueError(f"weights {weights.shape} and bias {bias.shape} do not fit {len(labels)} classes")
-        self._weights, self._bias = weights.astype(np.float32), bias.astype(np.float32)
-        self.labels = labels
-
-    @classmethod
-    def load(cls, path: Path, name: str) -> SoftmaxHead:
-        """The head `name` of an .npz file. Raises OSError, or ValueError when the file holds something else."""
-        keys = [f"{name}_{part}" for part in ("weights", "bias", "labels")]
-        with np.load(path, allow_pickle=False) as file:
-            missing = sorted(set(keys) - set(file.files))
-            if missing:
-                raise ValueError(f"{path.name} holds no {', '.join(missing)}")
-            weights, bias, labels = (file[key] for key in keys)
-        return cls(weights, bias, tuple(str(label) for label in labels))
-
-    def probabilities(self, features: Array) -> Array:
-        """(N, K), each row sums to 1."""
-        return softmax(features @ self._weights + self._bias)
