@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import DateTime, exc, insert, literal, select, text
 
@@ -102,6 +103,27 @@ async def test_cancelled_request_gives_its_connection_back(database_url: str) ->
             async with asyncio.timeout(0.05), database.connect() as connection:
                 await connection.execute(text("SELECT pg_sleep(1)"))
     await database.ping()
+    await database.close()
+
+
+async def test_the_driver_alone_fails_alike(database_url: str) -> None:
+    """And the one connection serves on, whatever happened to the statement before."""
+    database = Database(database_url, pool_size=1, pool_timeout=0.1, statement_timeout=0.5)
+    with pytest.raises(StatementTimeoutError):
+        await database.fetch("SELECT pg_sleep(5)")
+    with pytest.raises(exc.IntegrityError):
+        await database.fetch("INSERT INTO database_settings (key) VALUES ($1)", "a")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await database.fetch("SELECT * FROM not_there")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await database.fetch("SELECT pg_sleep(0.4)")
+    async with database.connect():
+        with pytest.raises(DatabaseUnavailableError):
+            await database.fetch("SELECT 1")
+    with pytest.raises(DatabaseUnavailableError):
+        await database.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert [tuple(row) for row in await database.fetch("SELECT $1::int", 7)] == [(7,)]
     await database.close()
 
 
