@@ -21,7 +21,7 @@ MASK_PARTS = {"missing": {"clear", "chin"}, "medical_mask": {"correct", "mouth"}
 ETHNICITIES = {"asian", "indian", "caucasian", "african_american"}
 QUALITIES = {"blurriness", "dark", "illumination", "specularity", "light"}
 COLORS = {
-    *("black", "blue", "green", "grey", "orange", "purple", "red", "white", "yellow", "pink", "brown", "beige"),
+    *("black", "blue", "green", "gray", "orange", "purple", "red", "white", "yellow", "pink", "brown", "beige"),
     *("khaki", "multicolored", "undefined"),
 }
 PLAIN_COLORS = {"black", "white", "other", "undefined"}

@@ -1,12 +1,13 @@
 """Words and bars of the demo's cards."""
 
 import re
+from typing import get_args
 
 import pytest
 
 from lunaria.demo.card import Card, checks, limit, value
 from lunaria.demo.parts import COLOURS, bar, bars, degrees, share, swatches
-from lunaria.vision.estimators.clothing_colors import MULTICOLORED, NAMES
+from lunaria.estimation.estimates import ClothingColor
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_bars_come_largest_first_and_one_stands_out() -> None:
 
 
 def test_every_colour_that_clothes_can_have_has_a_look() -> None:
-    assert {*NAMES, MULTICOLORED} == COLOURS.keys()
+    assert {*get_args(ClothingColor)} - {"undefined"} == COLOURS.keys()
     assert COLOURS["khaki"] in swatches(["khaki"])
     assert "blank" in swatches(["undefined"])
 

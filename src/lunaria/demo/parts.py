@@ -11,7 +11,7 @@ COLOURS: Mapping[str, str] = {
     "blue": "#2b5fd9",
     "brown": "#7a4a21",
     "green": "#2f8f3f",
-    "grey": "#8b9199",
+    "gray": "#8b9199",
     "orange": "#f08c1a",
     "pink": "#f28fb5",
     "purple": "#7b3fbf",

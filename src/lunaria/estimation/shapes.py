@@ -179,7 +179,8 @@ def _lower_body(found: bodies.BodyAttributes) -> LowerBody:
 
 
 def _colors(found: Sequence[str]) -> list[ClothingColor]:
-    return cast(list[ClothingColor], list(found))
+    """In the API's words, which spell grey the American way."""
+    return cast(list[ClothingColor], ["gray" if word == "grey" else word for word in found])
 
 
 def _number(numbers: dict[str, int], word: str) -> Any:
