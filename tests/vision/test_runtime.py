@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -326,3 +328,10 @@ def test_a_batch_of_descriptors_equals_single_ones(model_store: ModelStore) -> N
     assert batch.shape == (3, 128)
     for crop, expected in zip(crops, batch, strict=True):
         np.testing.assert_allclose(session.run({"data": crop[None]})["fc1"][0], expected, atol=1e-3)
+
+
+def test_libraries_compute_on_the_thread_that_calls_them() -> None:
+    asked = "from lunaria.vision.runtime import one_thread_a_call; one_thread_a_call()"
+    told = "import cv2, threadpoolctl; print(cv2.getNumThreads(), *(l['num_threads'] for l in threadpoolctl.threadpool_info()))"
+    found = subprocess.run([sys.executable, "-c", f"{asked}; {told}"], capture_output=True, text=True, check=True)
+    assert set(found.stdout.split()) == {"1"}
