@@ -14,20 +14,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import helper, numpy_helper
 from torch import nn
 
 from lunaria.vision.estimators.emotions import SIDE
 from lunaria.vision.packs.manifest import Check
 from lunaria.vision.packs.verify import fingerprint
 from training.emotions import EMOTIONS, INPUT_SIDE, TILE, VISIBLE, Answering, centred, load_tiles, network
+from training.half_precision import halved
 from training.record import record
-
-SMALLEST_HALVED = 64
-"""Constants with fewer numbers are not worth an extra node."""
 
 
 def trained(out: Path) -> Answering:
@@ -60,21 +56,7 @@ def onnx_bytes(net: nn.Module) -> bytes:
         opset_version=17,
         dynamo=False,
     )
-    model = onnx.load_model_from_string(stream.getvalue())
-    halves, widened = [], []
-    for constant in list(model.graph.initializer):
-        values = numpy_helper.to_array(constant)
-        if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
-            continue
-        halves.append(numpy_helper.from_array(values.astype(np.float16), f"{constant.name}_half"))
-        widened.append(helper.make_node("Cast", [f"{constant.name}_half"], [constant.name], to=onnx.TensorProto.FLOAT))
-        model.graph.initializer.remove(constant)
-    model.graph.initializer.extend(halves)
-    nodes = [*widened, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
+    return halved(onnx.load_model_from_string(stream.getvalue()))
 
 
 def keep(net: Answering, data: Path) -> None:
