@@ -108,7 +108,7 @@ class Database(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Folder with initdb and postgres for the embedded server. Empty: found by itself."),
     ] = ""
     connections: Annotated[
-        int, Meta(ge=1, description="Most connections of one server process, beside one that listens to the others.")
+        int, Meta(ge=2, description="Most connections of one server process, beside one that listens to the others.")
     ] = 20
     statement_timeout: Annotated[float, Meta(gt=0, description="Seconds after which a statement is cancelled.")] = 60.0
 

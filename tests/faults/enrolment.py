@@ -93,7 +93,8 @@ class Enroller(threading.Thread):
         if reply.status_code < 300:
             return reply.json() if reply.content else {}
         if reply.status_code != 503:
-            self.books.refusals.append(f"{method} {url}: {reply.status_code} {reply.text[:300]}")
+            told = self._server.log_text()[-3000:]
+            self.books.refusals.append(f"{method} {url}: {reply.status_code} {reply.text[:300]}\n{told}")
         return None
 
 

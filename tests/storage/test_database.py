@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -118,9 +119,11 @@ async def test_the_driver_alone_fails_alike(database_url: str) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await database.fetch("SELECT pg_sleep(0.4)")
-    async with database.connect():
-        with pytest.raises(DatabaseUnavailableError):
-            await database.fetch("SELECT 1")
+    running = asyncio.create_task(database.fetch("SELECT pg_sleep(0.3)"))
+    await asyncio.sleep(0)
+    with pytest.raises(DatabaseUnavailableError):
+        await database.fetch("SELECT 1")
+    await running
     with pytest.raises(DatabaseUnavailableError):
         await database.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
     assert [tuple(row) for row in await database.fetch("SELECT $1::int", 7)] == [(7,)]
@@ -146,15 +149,34 @@ def test_driver_in_the_url_is_dropped() -> None:
     assert plain_url("postgresql+asyncpg://u@h/d?x=y") == "postgresql://u@h/d?x=y"
 
 
+async def _until_answered(ask: Callable[[str], Awaitable[object]]) -> None:
+    while True:
+        try:
+            await ask("SELECT 1")
+        except DatabaseUnavailableError:
+            await asyncio.sleep(0.001)
+        else:
+            return
+
+
+def _in_transaction(database: Database) -> Callable[[str], Awaitable[object]]:
+    async def ask(sql: str) -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text(sql))
+
+    return ask
+
+
 async def test_server_dies_and_comes_back(open_folder: Path) -> None:
     """Statements in flight get DatabaseUnavailableError; once the server answers, nobody meets a stale connection."""
     server = EmbeddedPostgres(open_folder / f"dies-{uuid4().hex[:8]}")
     url = await asyncio.to_thread(server.start)
     try:
         await migrate.upgrade(url)
-        database = Database(url, pool_size=3)
+        database = Database(url, pool_size=5)
         async with database.connect(), database.connect(), database.connect():
             pass  # three open connections wait in the pool
+        await asyncio.gather(database.fetch("SELECT 1"), database.fetch("SELECT 1"))  # and two for single statements
         async with database.transaction() as connection:
             await connection.execute(insert(database_settings).values(key="kept", value=1))
         process = server.process_id
@@ -163,7 +185,9 @@ async def test_server_dies_and_comes_back(open_folder: Path) -> None:
             async with database.transaction() as connection:
                 os.kill(process, signal.SIGKILL)
                 await connection.execute(text("SELECT pg_sleep(5)"))
+        # Whoever asks meanwhile is told the same, whether the server is gone or starting.
         async with asyncio.timeout(10):
+            await asyncio.gather(*(_until_answered(way) for way in (database.fetch, _in_transaction(database)) * 3))
             while server.restarts < 1:  # noqa: ASYNC110  (a count, nothing to await)
                 await asyncio.sleep(0.01)
         async with database.connect(), database.connect(), database.connect() as connection:

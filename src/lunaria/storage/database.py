@@ -12,9 +12,9 @@ from sqlalchemy import event, exc, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
-from sqlalchemy.util.concurrency import greenlet_spawn
 
 from lunaria.storage.scope import NewRows, PreparedStatement, Scope, ScopedConnection, addition
+from lunaria.storage.statements import DRIVER_ERRORS, Driver, StatementPool
 
 _UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
@@ -24,6 +24,8 @@ _UNAVAILABLE = (
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.ReadOnlySQLTransactionError,  # fail-over left us on a replica
 )
+_SINGLE_SHARE = 0.4
+"""Of the connections, for single statements, which are over soon."""
 _JSON_DECODER = msgspec.json.Decoder()
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """From where PostgreSQL counts time, in microseconds."""
@@ -46,8 +48,8 @@ class Database:
     """The pool of connections to one PostgreSQL database. Make one per process, close it at the end.
 
     `url` is a PostgreSQL URL as libpq reads it (`postgresql://user:password@host/name?sslmode=...`). At most
-    `pool_size` connections are open; who finds none free waits `pool_timeout` seconds. A statement is cancelled by
-    the server after `statement_timeout` seconds.
+    `pool_size` connections (two or more) are open, some of them for single statements only; who finds none free waits
+    `pool_timeout` seconds. A statement is cancelled by the server after `statement_timeout` seconds.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Database:
         self._url = plain_url(url)
         self._statement_timeout = statement_timeout
         self._connect_timeout = connect_timeout
+        single = max(1, int(_SINGLE_SHARE * pool_size))
+        self._statements = StatementPool(self._connect_for_statements, size=single, patience=pool_timeout)
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect_driver,
             poolclass=AsyncAdaptedQueuePool,
-            pool_size=pool_size,
+            pool_size=max(1, pool_size - single),
             max_overflow=0,
             pool_timeout=pool_timeout,
             json_serializer=_encode_json,
@@ -121,31 +125,21 @@ class Database:
         async with self.read() as connection:
             yield ScopedConnection(connection, scope)
 
-    async def fetch(self, sql: str, *arguments: Any) -> "list[asyncpg.Record]":
+    async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """The rows of a single statement in the driver's own words ($1, $2), which is by far the fastest way.
 
         It is a transaction of its own. Nobody sees to it that SQL is limited to an account: `fetch_prepared` does.
         Raises as `transaction` does, and sqlalchemy's IntegrityError.
         """
-        with _translated_connect_errors():
-            lent = await self.engine.raw_connection()
-        driver: asyncpg.Connection[asyncpg.Record] = lent.driver_connection  # type: ignore[assignment]
-        unclear = True
         try:
-            rows = await driver.fetch(sql, *arguments)
-            unclear = False
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            unclear = driver.is_closed() or isinstance(error, OSError)
-            told = _told(error, disconnected=unclear)
-            if told is None and isinstance(error, asyncpg.IntegrityConstraintViolationError):
-                told = exc.IntegrityError(sql, None, error)
+            return await self._statements.fetch(sql, *arguments)
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise exc.IntegrityError(sql, None, error) from error
+        except DRIVER_ERRORS as error:
+            told = _told(error, disconnected=isinstance(error, OSError))
             if told is None:
                 raise
             raise told from error
-        finally:
-            # A connection on which an answer may still come is given up, as SQLAlchemy does.
-            await greenlet_spawn(lent.invalidate if unclear else lent.close)
-        return rows
 
     async def fetch_prepared(self, scope: Scope, prepared: PreparedStatement, **given: Any) -> list[dict[str, Any]]:
         """The rows of a prepared statement within the scope. Raises as `transaction` does."""
@@ -159,7 +153,7 @@ class Database:
             sql, arguments = statement
             await self.fetch(sql, *arguments)
 
-    async def dedicated(self) -> "asyncpg.Connection[asyncpg.Record]":
+    async def dedicated(self) -> Driver:
         """A connection of the caller's own, beside the pool, to listen on. The caller closes it.
 
         Raises DatabaseUnavailableError.
@@ -174,10 +168,16 @@ class Database:
 
     async def close(self) -> None:
         """Closes all connections."""
+        await self._statements.close()
         await self.engine.dispose()
 
-    async def _connect_driver(self) -> "asyncpg.Connection[asyncpg.Record]":
-        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+    async def _connect_for_statements(self) -> Driver:
+        # These are few and find rows by their keys, so that one plan serves all values; planning takes longer than
+        # they do. Where a plan for the values promises more, PostgreSQL makes it.
+        return await self._connect_driver(plan_cache_mode="auto")
+
+    async def _connect_driver(self, plan_cache_mode: str = "force_custom_plan") -> Driver:
+        connection: Driver = await asyncpg.connect(
             self._url,
             timeout=self._connect_timeout,
             # The server cancels first; this is for a server that no longer answers at all.
@@ -191,7 +191,7 @@ class Database:
                 # PostgreSQL expects disks that turn, and reads whole tables where indexes are many times faster.
                 "random_page_cost": "1.1",
                 # Which index serves is told by the values of a filter, so plans are made for each of them anew.
-                "plan_cache_mode": "force_custom_plan",
+                "plan_cache_mode": plan_cache_mode,
             },
         )
         await connection.set_type_codec(
@@ -247,7 +247,7 @@ def _translated_connect_errors() -> Iterator[None]:
     """For getting a connection only: in the body of a transaction an OSError may be anything."""
     try:
         yield
-    except (OSError, exc.TimeoutError, asyncpg.PostgresError, exc.DBAPIError) as error:
+    except (*DRIVER_ERRORS, exc.TimeoutError, exc.DBAPIError) as error:
         raise DatabaseUnavailableError(f"The database is not available: {type(error).__name__}") from error
 
 
