@@ -17,6 +17,9 @@ from lunaria.storage.database import Database, DatabaseUnavailableError, Stateme
 from lunaria.storage.embedded import EmbeddedPostgres
 from lunaria.storage.schema import attribute_descriptors, attributes, database_settings
 
+_ID = uuid4()
+_LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
 
 async def test_types_go_there_and_back(clean_database: Database) -> None:
     attribute, samples, data = uuid4(), [uuid4(), uuid4()], bytes(range(256)) * 4
@@ -127,6 +130,9 @@ async def test_the_driver_alone_fails_alike(database_url: str) -> None:
     with pytest.raises(DatabaseUnavailableError):
         await database.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
     assert [tuple(row) for row in await database.fetch("SELECT $1::int", 7)] == [(7,)]
+    given = '{"a": [1, null]}'
+    (row,) = await database.fetch("SELECT $1::json, $1::jsonb, $2::uuid, $3::timestamptz", given, _ID, _LAST_MOMENT)
+    assert tuple(row) == ({"a": [1, None]}, {"a": [1, None]}, _ID, _LAST_MOMENT)
     await database.close()
 
 

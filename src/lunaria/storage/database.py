@@ -174,7 +174,12 @@ class Database:
     async def _connect_for_statements(self) -> Driver:
         # These are few and find rows by their keys, so that one plan serves all values; planning takes longer than
         # they do. Where a plan for the values promises more, PostgreSQL makes it.
-        return await self._connect_driver(plan_cache_mode="auto")
+        connection = await self._connect_driver(plan_cache_mode="auto")
+        for name in ("json", "jsonb"):
+            await connection.set_type_codec(
+                name, schema="pg_catalog", encoder=str, decoder=_JSON_DECODER.decode, format="text"
+            )
+        return connection
 
     async def _connect_driver(self, plan_cache_mode: str = "force_custom_plan") -> Driver:
         connection: Driver = await asyncpg.connect(
