@@ -51,6 +51,11 @@ class Ranking:
         self._offered: list[_Pairs] = []
         self._waiting = 0
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was found yet, so that only the least cosine asked for rules rows out."""
+        return not len(self._best.rows)
+
     def add(self, offered: _Pairs) -> None:
         """Offer distinct rows. They are ranked when they are many beside those kept, so that ranking stays cheap."""
         with self._lock:
@@ -87,7 +92,10 @@ def scan(piece: Piece, queries: CodedQueries, ranking: Ranking) -> None:
         where = piece.rows  # of indices, take() needs half the time of indexing
         codes = block.codes[where] if isinstance(where, slice) else block.codes.take(where, axis=0)
         products = queries.products(codes)
-        candidates = _candidates(piece, products, queries, ranking)
+        if ranking.empty and len(queries) == 1 and len(products) > 2 * ranking.limit:
+            candidates = _first_candidates(piece, products, queries, ranking)
+        else:
+            candidates = _candidates(piece, products, queries, ranking)
         if len(candidates.rows) > 2 * ranking.limit * len(queries):
             # Many: the best of them raise the threshold, which most of the others then miss.
             best = candidates.best(ranking.limit)
@@ -137,6 +145,29 @@ def _candidates(piece: Piece, products: NDArray[np.int32], queries: CodedQueries
     reach = approximate + (block.residual[rows] * growth + slack)
     enough = np.flatnonzero(reach >= ranking.thresholds[which])
     return _Candidates(rows, which, approximate, reach).part(enough)
+
+
+def _first_candidates(
+    piece: Piece, products: NDArray[np.int32], queries: CodedQueries, ranking: Ranking
+) -> _Candidates:
+    """As `_candidates` for one query of which nothing was found yet: the piece itself tells what rules rows out.
+
+    At least `limit` rows reach the `limit`-th largest of what cosines are at the least; who cannot reach it is not
+    among the best.
+    """
+    block, rows = piece.block, piece.rows
+    scale, residual = block.scale[rows], block.residual[rows]
+    approximate = products[:, 0] * (scale * queries.scale[0])
+    loss = residual * np.float32(1 + queries.residual) + np.float32(queries.residual + ROUNDING)
+    reach, least = approximate + loss, approximate - loss
+    absent = residual < 0
+    if piece.allowed is not None:
+        absent |= ~piece.allowed[rows]
+    reach[absent] = least[absent] = -np.inf
+    bound = max(ranking.thresholds[0], np.partition(least, -ranking.limit)[-ranking.limit])
+    places = np.flatnonzero((reach >= bound) & ~absent)
+    chosen = places + rows.start if isinstance(rows, slice) else rows[places]
+    return _Candidates(chosen, np.zeros(len(places), np.intp), approximate[places], reach[places])
 
 
 def _at_least(products: NDArray[np.int32], least: NDArray[np.int32]) -> NDArray[np.intp]:

@@ -42,6 +42,8 @@ _PRODUCTS_AT_ONCE: Final = 1 << 18
 _QUERIES_AT_ONCE: Final = 32
 _PUT_AT_ONCE: Final = 4096
 _FIRST_PIECE: Final = 256
+_FIRST_PIECE_OF_ONE: Final = 16_384
+"""Rows that are scanned first, with several queries and with one."""
 
 _GATHERED_SHARE: Final = 0.5
 """Share of a block's rows from which on scanning all of them is cheaper than copying those asked for."""
@@ -203,9 +205,12 @@ class Gallery:
                 yield block, rows[places] - block.first, places
 
     def _pieces(self, rows: NDArray[np.int32] | None, width: int) -> Iterator[Piece]:
-        """What to scan. The first pieces are small: they are cheap and give the others a threshold to prune with."""
+        """What to scan. The first pieces are small: they are cheap and give the others a threshold to prune with.
+
+        One query gets a threshold from the first piece almost for free, where many small steps would take longer.
+        """
         largest = self._block_rows if width == 1 else max(64, _PRODUCTS_AT_ONCE // width // 64 * 64)
-        step = _FIRST_PIECE
+        step = min(_FIRST_PIECE_OF_ONE, largest) if width == 1 else _FIRST_PIECE
         for area in self._areas(rows):
             size = area.block.touched if isinstance(area.rows, slice) else len(area.rows)
             start = 0
