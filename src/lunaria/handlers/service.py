@@ -1,6 +1,7 @@
 """The rules of handlers: where their policies come from, and which policies this server can do."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +21,9 @@ from lunaria.storage.scope import Scope
 REQUIRED = "field required"
 POLICIES_LIMIT = 2 * 1024 * 1024
 """Most bytes of a handler's policies as JSON."""
+REMEMBERED = 256
+REMEMBERED_SIZE = 32 * 1024
+"""How many policies are kept as they were decoded, and most characters of one."""
 
 
 class HandlersService:
@@ -142,7 +146,7 @@ def _type_of(wanted: SaveHandler) -> HandlerType:
 def _handler(row: RowMapping | Mapping[str, Any]) -> Handler:
     """Policies that came into being after the handler was saved get their defaults."""
     try:
-        policies = None if row["policies"] is None else msgspec.convert(row["policies"], Policies)
+        policies = None if row["policies"] is None else _policies(row["policies"])
     except msgspec.ValidationError as error:
         raise ApiError(34002, row["handler_id"], error) from None
     return Handler(
@@ -155,3 +159,14 @@ def _handler(row: RowMapping | Mapping[str, Any]) -> Handler:
         handler_type=row["handler_type"],
         lambda_id=row["lambda_id"] or UNSET,
     )
+
+
+def _policies(text: str) -> Policies:
+    """Policies as they are stored. Raises msgspec.ValidationError."""
+    return _remembered(text) if len(text) <= REMEMBERED_SIZE else msgspec.json.decode(text, type=Policies)
+
+
+@lru_cache(REMEMBERED)
+def _remembered(text: str) -> Policies:
+    """A handler's policies serve many events; who changes them changes the text."""
+    return msgspec.json.decode(text, type=Policies)

@@ -15,8 +15,13 @@ from lunaria.storage.scope import PreparedStatement, Scope, scoped_later
 BYTES = 64 * 1024 * 1024
 """Most bytes of policies that are read at one time."""
 
+_COLUMNS = (
+    *(column for column in handlers.c if column.name != "policies"),
+    cast(handlers.c.policies, Text).label("policies"),
+)
+"""The policies as a text, which is decoded into its type at once."""
 _ONE = PreparedStatement(
-    scoped_later(select(handlers).where(handlers.c.handler_id == bindparam("handler_id")), handlers)
+    scoped_later(select(*_COLUMNS).where(handlers.c.handler_id == bindparam("handler_id")), handlers)
 )
 
 
@@ -54,10 +59,10 @@ class HandlersStore:
     async def find(self, scope: Scope, wanted: HandlerFilter, limit: int, offset: int) -> Sequence[RowMapping]:
         """A page of the handlers that fulfil the filter, the newest first. Raises LargeHandlersError."""
         async with self._database.scoped_connect(scope) as connection:
-            statement = connection.select_owned(handlers).where(*_conditions(wanted))
+            statement = connection.scoped(select(*_COLUMNS), handlers).where(*_conditions(wanted))
             ordered = statement.order_by(handlers.c.create_time.desc(), handlers.c.handler_id.desc())
             page = ordered.limit(limit).offset(offset)
-            size = select(func.sum(func.octet_length(cast(page.subquery().c.policies, Text))))
+            size = select(func.sum(func.octet_length(page.subquery().c.policies)))
             if ((await connection.execute(size)).scalar_one() or 0) > BYTES:
                 raise LargeHandlersError
             return (await connection.execute(page)).mappings().all()
