@@ -85,6 +85,24 @@ async def test_one_attribute_serves_one_of_many_faces(stores: Stores, clean_data
         assert (await connection.execute(select(func.count()).select_from(faces))).scalar_one() in (4, 5)
 
 
+async def test_a_new_face_comes_into_all_lists_or_is_not_there(stores: Stores, clean_database: Database) -> None:
+    first, second = await stores.new_list(), await stores.new_list()
+    foreign = await Stores(clean_database).new_list()
+    for missing in (uuid4(), foreign):
+        for attribute in (NEW, await stores.new_attribute()):
+            with pytest.raises(MissingListError) as refused:
+                await stores.enrol(attribute, [first, missing, second])
+            assert refused.value.id == missing
+    assert await stores.faces.count(stores.scope, FaceFilter()) == 0
+    rows = await stores.lists.find(stores.scope, ListFilter(), 10, 0)
+    assert all(row["last_update_time"] == row["create_time"] for row in rows)
+    face_id = await stores.enrol(NEW, [second, first])
+    (face,) = await stores.faces.get(stores.scope, [face_id], with_lists=True)
+    assert set(face["lists"]) == {first, second}
+    rows = await stores.lists.find(stores.scope, ListFilter(), 10, 0)
+    assert all(row["last_update_time"] > row["create_time"] for row in rows)
+
+
 async def test_deleting_lists_with_faces_takes_every_face_that_came_before(stores: Stores) -> None:
     """A face that was created in the list is either gone with it or was refused: none is left behind."""
     for _ in range(5):

@@ -28,7 +28,7 @@ from lunaria.http.errors import ApiError
 from lunaria.kit.times import SystemClock
 from lunaria.storage.database import Database, DatabaseUnavailableError
 from lunaria.storage.schema import attributes, blobs, events, faces
-from lunaria.storage.scope import NewRows, Scope, ScopedConnection
+from lunaria.storage.scope import NewRows, Preface, Scope, ScopedConnection
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ADDED = "add blobs events event_details"
@@ -60,7 +60,7 @@ class World:
         assert set(times) == {NOW}
         self.steps.append("room")
 
-    async def add(self, new: Sequence[NewRows]) -> None:
+    async def add(self, new: Sequence[NewRows], preface: Preface) -> None:
         self.steps.append("add " + " ".join(one.table.name for one in new if one.rows))
         self.at_commit.set()
         await self.committing.wait()
@@ -293,9 +293,9 @@ class Forgetful:
         self._database = database
         self.transactions = 0
 
-    async def add(self, new: Sequence[NewRows]) -> None:
+    async def add(self, new: Sequence[NewRows], preface: Preface) -> None:
         self.transactions += 1
-        await self._database.add(new)
+        await self._database.add(new, preface)
         if self.transactions == 1:
             raise AWAY
 

@@ -9,10 +9,39 @@ from sqlalchemy import ARRAY, Uuid, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from lunaria.faces.failures import MissingListError
-from lunaria.faces.locks import lock_lists, touch_lists
+from lunaria.faces.locks import linking_lock, lock_lists, touch_lists
 from lunaria.storage.arrays import among
 from lunaria.storage.schema import list_faces
-from lunaria.storage.scope import ScopedConnection
+from lunaria.storage.scope import Preface, ScopedConnection
+
+# As `add_links` with `allow_linking`, in the same order of locks: each part waits for the one before. A list that is
+# not there leaves a link without a list, which no row may be, so that the statement fails as a whole.
+_LINKS_OF_NEW = """
+    gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($1::int, $2::int)),
+    locked AS MATERIALIZED (
+        SELECT lists.list_id FROM lists CROSS JOIN gate
+        WHERE lists.account_id = $3 AND lists.list_id = ANY ($4::uuid[])
+        ORDER BY lists.list_id FOR NO KEY UPDATE OF lists
+    ),
+    touched AS (
+        UPDATE lists SET last_update_time = greatest(lists.last_update_time, $5)
+        FROM locked WHERE lists.list_id = locked.list_id
+    ),
+    linked AS (
+        INSERT INTO list_faces (list_id, face_id)
+        SELECT locked.list_id, link.face_id FROM unnest($4::uuid[], $6::uuid[]) AS link (list_id, face_id)
+        LEFT JOIN locked ON locked.list_id = link.list_id
+    )"""
+
+
+def links_of_new(owner: UUID, links: Collection[tuple[UUID, UUID]], now: datetime) -> Preface:
+    """Puts faces into lists of the account: (list, face), in the statement that adds these faces.
+
+    It fails with an IntegrityError for a list that is not there.
+    """
+    pairs = list(dict.fromkeys(links))
+    own = [[pair[place] for pair in pairs] for place in (0, 1)]
+    return Preface(_LINKS_OF_NEW, (*linking_lock(owner), owner, own[0], now, own[1]))
 
 
 async def add_links(

@@ -11,7 +11,7 @@ from lunaria.faces.failures import MissingFaceError, MissingListError
 from lunaria.faces.filters import ListFilter, in_order, list_conditions
 from lunaria.faces.links import add_links, remove_links
 from lunaria.faces.locks import allow_linking, forbid_linking, lock_faces, lock_lists, touch_lists
-from lunaria.faces.store import delete_locked, linked_lists
+from lunaria.faces.store import delete_locked, existing_lists, linked_lists
 from lunaria.storage.arrays import among
 from lunaria.storage.database import Database
 from lunaria.storage.schema import list_faces, lists
@@ -44,9 +44,7 @@ class ListsStore:
 
     async def existing(self, scope: Scope, list_ids: Collection[UUID]) -> set[UUID]:
         """Those of the lists that there are."""
-        async with self._database.scoped_connect(scope) as connection:
-            statement = connection.scoped(select(lists.c.list_id), lists).where(among(lists.c.list_id, list_ids))
-            return set((await connection.execute(statement)).scalars())
+        return await existing_lists(self._database, scope, list_ids)
 
     async def change(self, scope: Scope, list_id: UUID, user_data: str, now: datetime) -> bool:
         """Set the user data. Whether the list was there."""

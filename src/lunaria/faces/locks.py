@@ -60,5 +60,11 @@ async def touch_lists(connection: ScopedConnection, list_ids: Collection[UUID], 
         )
 
 
+def linking_lock(account_id: UUID) -> tuple[int, int]:
+    """The numbers of the account's advisory lock."""
+    return _LINKING, account_id.int % 2**32 - 2**31
+
+
 def _key(account_id: UUID) -> tuple[object, object]:
-    return cast(_LINKING, Integer), cast(account_id.int % 2**32 - 2**31, Integer)
+    first, second = linking_lock(account_id)
+    return cast(first, Integer), cast(second, Integer)

@@ -8,17 +8,18 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.exc import IntegrityError
 
 from lunaria.attributes.service import NewAttribute
 from lunaria.faces.attributes_store import add_attributes, new_attributes
-from lunaria.faces.failures import MissingFaceError
+from lunaria.faces.failures import MissingFaceError, MissingListError
 from lunaria.faces.filters import FaceFilter, face_conditions, in_order
-from lunaria.faces.links import add_links, lists_of
+from lunaria.faces.links import add_links, links_of_new, lists_of
 from lunaria.faces.locks import allow_linking, lock_faces, lock_lists, touch_lists
 from lunaria.storage.arrays import among
 from lunaria.storage.database import Database
-from lunaria.storage.schema import faces, list_faces
-from lunaria.storage.scope import NewRows, PreparedStatement, Scope, ScopedConnection, scoped_later
+from lunaria.storage.schema import faces, list_faces, lists
+from lunaria.storage.scope import NO_PREFACE, NewRows, PreparedStatement, Scope, ScopedConnection, scoped_later
 
 Row = Mapping[str, Any]
 
@@ -34,6 +35,11 @@ _links = scoped_later(
     ),
     list_faces,
 )
+_EXISTING = PreparedStatement(
+    scoped_later(
+        select(lists.c.list_id).where(lists.c.list_id == any_(bindparam("list_ids", type_=ARRAY(Uuid)))), lists
+    )
+)
 _WITHOUT_LISTS = PreparedStatement(_chosen)
 _WITH_LISTS = PreparedStatement(_chosen.add_columns(_links.scalar_subquery().label("lists")))
 
@@ -47,9 +53,9 @@ class NewFace:
     list_ids: Sequence[UUID] = ()
 
     @property
-    def alone(self) -> bool:
-        """Whether it neither is linked nor has attributes of another's, so that no other row matters to it."""
-        return not self.list_ids and not isinstance(self.attribute, UUID)
+    def copies(self) -> bool:
+        """Whether its attributes are a copy of others', which are to be looked for first."""
+        return isinstance(self.attribute, UUID)
 
 
 class FacesStore:
@@ -65,8 +71,7 @@ class FacesStore:
 
         Raises MissingAttributeError, TakenAttributeError, MissingListError.
         """
-        async with self._database.scoped_transaction(Scope(owner)) as connection:
-            await add_faces(connection, owner, [NewFace(row, attribute, list_ids)], now)
+        await add_faces(self._database, owner, [NewFace(row, attribute, list_ids)], now)
 
     async def find(self, scope: Scope, wanted: FaceFilter, limit: int, offset: int, *, with_lists: bool) -> list[Row]:
         """A page of the faces that fulfil the filter; `lists` of each is empty unless asked for."""
@@ -111,11 +116,40 @@ class FacesStore:
             await delete_locked(connection, locked)
 
 
-async def add_faces(connection: ScopedConnection, owner: UUID, made: Sequence[NewFace], now: datetime) -> None:
-    """Add faces with their attributes and links. `made` must not be empty.
+async def add_faces(
+    database: Database, owner: UUID, made: Sequence[NewFace], now: datetime, others: Sequence[NewRows] = ()
+) -> None:
+    """Add faces with their attributes and links, and rows of others, all or none.
 
     Raises MissingAttributeError, TakenAttributeError, MissingListError.
     """
+    scope = Scope(owner)
+    if any(face.copies for face in made):
+        async with database.scoped_transaction(scope) as connection:
+            await _add_copies(connection, owner, made, now)
+            await connection.add(others)
+        return
+    links = [(list_id, face.row["face_id"]) for face in made for list_id in face.list_ids]
+    try:
+        await database.add(
+            [*new_faces(scope, made, now), *others], links_of_new(owner, links, now) if links else NO_PREFACE
+        )
+    except IntegrityError:
+        wanted = [list_id for list_id, _ in links]
+        there = await existing_lists(database, scope, wanted) if wanted else set()
+        for list_id in wanted:
+            if list_id not in there:
+                raise MissingListError(list_id) from None
+        raise
+
+
+async def existing_lists(database: Database, scope: Scope, list_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the lists that there are."""
+    found = await database.fetch_prepared(scope, _EXISTING, list_ids=list(list_ids))
+    return {row["list_id"] for row in found}
+
+
+async def _add_copies(connection: ScopedConnection, owner: UUID, made: Sequence[NewFace], now: datetime) -> None:
     linked: dict[tuple[UUID, ...], list[UUID]] = {}
     for face in made:
         if face.list_ids:

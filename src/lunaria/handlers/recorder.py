@@ -25,7 +25,7 @@ from lunaria.events.event import NewEvent
 from lunaria.events.publishing import EventPublisher
 from lunaria.events.store import EventsStore, new_events
 from lunaria.faces.failures import MissingListError
-from lunaria.faces.store import NewFace, add_faces, new_faces
+from lunaria.faces.store import NewFace, add_faces
 from lunaria.handlers.recorded import is_recorded
 from lunaria.http.errors import ApiError
 from lunaria.kit.times import Clock
@@ -245,16 +245,10 @@ class Recorder:
         if records.events:
             await self._events.make_room({one.event.create_time for one in records.events})
         now = self._clock.now()
-        rows = records.rows(now)
-        if all(face.alone for face in records.faces):
-            await self._database.add([*rows, *new_faces(Scope(records.owner), records.faces, now)])
-            return
-        async with self._database.scoped_transaction(Scope(records.owner)) as connection:
-            try:
-                await add_faces(connection, records.owner, records.faces, now)
-            except MissingListError as error:
-                raise ApiError(22003, error.id) from None
-            await connection.add(rows)
+        try:
+            await add_faces(self._database, records.owner, records.faces, now, records.rows(now))
+        except MissingListError as error:
+            raise ApiError(22003, error.id) from None
 
     async def _is_saved(self, records: _Records) -> bool:
         async with self._database.scoped_connect(Scope(records.owner)) as connection:

@@ -9,18 +9,21 @@ from uuid import UUID
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam, func, select
 
 from lunaria.events.schemas import DescriptorKind
-from lunaria.storage.arrays import among
 from lunaria.storage.changes import EVENT_CHANGES, FACE_CHANGES, ChangeLog, Changes
 from lunaria.storage.database import Database
 from lunaria.storage.schema import CODING_FLOAT16, event_descriptors, face_descriptors, faces, list_faces
-from lunaria.storage.scope import EVERYTHING, scoped
+from lunaria.storage.scope import EVERYTHING, PreparedStatement, scoped, scoped_later
 
 log = structlog.get_logger(__name__)
 
 BATCH = 5_000
+FEW = 50
+"""So many rows are read on the event loop: a thread costs more than they do."""
+
+_KEYS = any_(bindparam("keys", type_=ARRAY(Uuid)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,23 @@ class _Logged:
     async def changes(self, position: int, seen: frozenset[int]) -> Changes:
         return await self._log.since(self._database, position, seen)
 
-    async def _read(self, statement: Any) -> AsyncIterator[list[IndexedDescriptor]]:
+    async def _read(self, statement: Select[Any]) -> AsyncIterator[list[IndexedDescriptor]]:
         """The rows of a statement: key, account, version, coding, data, lists."""
         async with self._database.connect() as connection, connection.stream(statement) as rows:
             reader = _Reader()
             async for part in rows.partitions(BATCH):
                 yield await asyncio.to_thread(reader.read, part)
+
+    async def _read_some(
+        self, prepared: PreparedStatement, keys: Sequence[UUID], **given: Any
+    ) -> AsyncIterator[list[IndexedDescriptor]]:
+        """The same of some objects, which are mostly the few that changed since the last search."""
+        reader = _Reader()
+        for start in range(0, len(keys), BATCH):
+            part = list(keys[start : start + BATCH])
+            found = await self._database.fetch_prepared(EVERYTHING, prepared, keys=part, **given)
+            rows = [row.values() for row in found]
+            yield reader.read(rows) if len(rows) <= FEW else await asyncio.to_thread(reader.read, rows)
 
 
 class FaceDescriptors(_Logged):
@@ -83,21 +97,12 @@ class FaceDescriptors(_Logged):
         super().__init__(database, FACE_CHANGES)
 
     def descriptors(self, keys: Sequence[UUID] | None = None) -> AsyncIterator[list[IndexedDescriptor]]:
+        if keys is not None:
+            return self._read_some(_OF_FACES, keys)
         links = select(list_faces.c.face_id, func.array_agg(list_faces.c.list_id).label("lists"))
-        links = scoped(links, list_faces, EVERYTHING).group_by(list_faces.c.face_id)
-        if keys is not None:
-            links = links.where(among(list_faces.c.face_id, keys))
-        grouped = links.subquery()
-        own = face_descriptors.c
-        statement: Any = (
-            select(faces.c.face_id, faces.c.account_id, own.version, own.coding, own.data, grouped.c.lists)
-            .join(face_descriptors, own.face_id == faces.c.face_id)
-            .outerjoin(grouped, grouped.c.face_id == faces.c.face_id)
-        )
-        statement = scoped(scoped(statement, faces, EVERYTHING), face_descriptors, EVERYTHING)
-        if keys is not None:
-            statement = statement.where(among(faces.c.face_id, keys))
-        return self._read(statement)
+        grouped = scoped(links, list_faces, EVERYTHING).group_by(list_faces.c.face_id).subquery()
+        statement = _FACES.add_columns(grouped.c.lists).outerjoin(grouped, grouped.c.face_id == faces.c.face_id)
+        return self._read(scoped(scoped(statement, faces, EVERYTHING), face_descriptors, EVERYTHING))
 
 
 class EventDescriptors(_Logged):
@@ -109,12 +114,37 @@ class EventDescriptors(_Logged):
         self._kind = kind
 
     def descriptors(self, keys: Sequence[UUID] | None = None) -> AsyncIterator[list[IndexedDescriptor]]:
-        own = event_descriptors.c
-        statement: Any = select(own.event_id, own.account_id, own.version, own.coding, own.data)
-        statement = scoped(statement, event_descriptors, EVERYTHING).where(own.kind == self._kind)
         if keys is not None:
-            statement = statement.where(among(own.event_id, keys))
-        return self._read(statement)
+            return self._read_some(_OF_EVENTS, keys, kind=self._kind)
+        statement = _EVENTS.where(event_descriptors.c.kind == self._kind)
+        return self._read(scoped(statement, event_descriptors, EVERYTHING))
+
+
+def _columns(key: Any, account_id: Any, own: Any) -> Select[Any]:
+    return select(key, account_id, own.version, own.coding, own.data)
+
+
+_FACES = _columns(faces.c.face_id, faces.c.account_id, face_descriptors.c).join(
+    face_descriptors, face_descriptors.c.face_id == faces.c.face_id
+)
+_links = scoped_later(
+    select(func.array_agg(list_faces.c.list_id)).where(list_faces.c.face_id == faces.c.face_id), list_faces
+)
+_OF_FACES = PreparedStatement(
+    scoped_later(
+        scoped_later(
+            _FACES.add_columns(_links.scalar_subquery().label("lists")).where(faces.c.face_id == _KEYS), faces
+        ),
+        face_descriptors,
+    )
+)
+_EVENTS = _columns(event_descriptors.c.event_id, event_descriptors.c.account_id, event_descriptors.c)
+_OF_EVENTS = PreparedStatement(
+    scoped_later(
+        _EVENTS.where(event_descriptors.c.kind == bindparam("kind"), event_descriptors.c.event_id == _KEYS),
+        event_descriptors,
+    )
+)
 
 
 def vector_of(coding: int, data: bytes) -> NDArray[np.float32] | None:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from lunaria.storage.scope import NewRows, PreparedStatement, Scope, ScopedConnection, addition
+from lunaria.storage.scope import NO_PREFACE, NewRows, Preface, PreparedStatement, Scope, ScopedConnection, addition
 from lunaria.storage.statements import DRIVER_ERRORS, Driver, StatementPool
 
 _UNAVAILABLE = (
@@ -146,9 +146,9 @@ class Database:
         rows = await self.fetch(prepared.sql, *prepared.arguments(scope, given))
         return [dict(row) for row in rows]
 
-    async def add(self, new: Iterable[NewRows]) -> None:
+    async def add(self, new: Iterable[NewRows], preface: Preface = NO_PREFACE) -> None:
         """Adds all these rows or none, in one round trip. Raises as `fetch` does."""
-        statement = addition(new)
+        statement = addition(new, preface)
         if statement is not None:
             sql, arguments = statement
             await self.fetch(sql, *arguments)

@@ -120,7 +120,21 @@ class NewRows:
         _refuse_other_accounts(self.table, (row.get("account_id") for row in self.rows), self.scope)
 
 
-def addition(new: Iterable[NewRows]) -> tuple[str, list[str]] | None:
+@dataclass(frozen=True, slots=True)
+class Preface:
+    """What is done in the same statement as additions: common table expressions, with their arguments from $1 on.
+
+    Its writer limits it to an account.
+    """
+
+    sql: str = ""
+    arguments: Sequence[Any] = ()
+
+
+NO_PREFACE = Preface()
+
+
+def addition(new: Iterable[NewRows], preface: Preface = NO_PREFACE) -> tuple[str, list[Any]] | None:
     """One statement that adds all these rows, with its arguments; None when there are none.
 
     Every table's rows are one argument, whatever their number, so that there are few different statements.
@@ -129,18 +143,21 @@ def addition(new: Iterable[NewRows]) -> tuple[str, list[str]] | None:
     for one in new:
         for row in one.rows:
             rows.setdefault((one.table.name, tuple(row)), []).append(_as_json(row))
-    return (_added(tuple(rows)), [msgspec.json.encode(own).decode() for own in rows.values()]) if rows else None
+    if not rows:
+        return None
+    sql = _added(tuple(rows), preface.sql, len(preface.arguments))
+    return sql, [*preface.arguments, *(msgspec.json.encode(own).decode() for own in rows.values())]
 
 
 @cache
-def _added(tables: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+def _added(tables: tuple[tuple[str, tuple[str, ...]], ...], preface: str, arguments: int) -> str:
     """An INSERT for each of these tables with their columns, in one statement: its parts are done all or none."""
-    inserts = []
-    for number, (table, names) in enumerate(tables, 1):
+    parts = [preface] if preface else []
+    for number, (table, names) in enumerate(tables, arguments + 1):
         columns = ", ".join(names)
         values = f"SELECT {columns} FROM json_populate_recordset(NULL::{table}, ${number}::json)"  # noqa: S608
-        inserts.append(f"added_{number} AS (INSERT INTO {table} ({columns}) {values})")
-    return f"WITH {', '.join(inserts)} SELECT 1"
+        parts.append(f"added_{number} AS (INSERT INTO {table} ({columns}) {values})")
+    return f"WITH {', '.join(parts)} SELECT 1"
 
 
 def _as_json(row: Mapping[str, Any]) -> Mapping[str, Any]:
