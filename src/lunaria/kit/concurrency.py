@@ -13,13 +13,16 @@ async def map_concurrently(function: Callable[[A], Awaitable[T]], items: Iterabl
 
     The first failure is raised as it is (no group of exceptions), after the others have been cancelled and have ended.
     """
+    wanted = list(items)
+    if len(wanted) == 1:  # without the price of a task
+        return [await function(wanted[0])]
     room = asyncio.Semaphore(at_once)
 
     async def bounded(item: A) -> T:
         async with room:
             return await function(item)
 
-    tasks = [asyncio.ensure_future(bounded(item)) for item in items]
+    tasks = [asyncio.ensure_future(bounded(item)) for item in wanted]
     try:
         return await asyncio.gather(*tasks)
     except BaseException:

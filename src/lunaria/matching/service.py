@@ -19,6 +19,7 @@ from lunaria.faces.schemas import Face
 from lunaria.faces.store import FacesStore
 from lunaria.http.errors import ApiError
 from lunaria.http.principal import NOBODY
+from lunaria.kit.concurrency import map_concurrently
 from lunaria.kit.pool import WorkerPool
 from lunaria.kit.times import Clock
 from lunaria.matching.filters import event_filter, face_filter
@@ -193,7 +194,7 @@ class MatchingService:
         needed = {id(index): index for search in searches if (index := self._index(search)) is not None}
         try:
             async with asyncio.timeout(PATIENCE) as patience:
-                await asyncio.gather(*(index.catch_up() for index in needed.values()))
+                await map_concurrently(MatchingIndex.catch_up, needed.values(), len(needed))
         except TimeoutError:
             if not patience.expired():
                 raise

@@ -32,11 +32,7 @@ class StatementPool:
 
         Raises ConnectionError when no connection can be had or it is lost, and the driver's errors.
         """
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise ConnectionError("all connections are busy") from error
+        await self._wait_for_turn()
         try:
             return await self._run(await self._lend(), sql, arguments)
         finally:
@@ -47,6 +43,16 @@ class StatementPool:
         self._closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*(_close(driver) for driver in idle))
+
+    async def _wait_for_turn(self) -> None:
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise ConnectionError("all connections are busy") from error
 
     async def _lend(self) -> Driver:
         while self._idle:
