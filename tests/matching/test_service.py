@@ -132,10 +132,12 @@ FILTERS: list[tuple[EventFilters, Callable[[Known], bool]]] = [
 ]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "small"), [(1, index_module.SMALL), (2, 0)])
 async def test_finds_the_true_best_events_while_they_come_and_go(
-    service: MatchingService, clean_database: Database, seed: int
+    service: MatchingService, clean_database: Database, monkeypatch: pytest.MonkeyPatch, seed: int, small: int
 ) -> None:
+    """At once, and by workers."""
+    monkeypatch.setattr(index_module, "SMALL", small)
     random = np.random.default_rng(seed)
     accounts = [uuid4(), uuid4()]
     existing: list[Known] = []

@@ -28,6 +28,9 @@ Rows = NDArray[np.int32]
 
 FEW = 5000
 """So many ids are looked up on the event loop; of more it would feel."""
+SMALL = 3_000_000
+SMALL_LIMIT = 100
+"""Components to compare, and objects to find, up to which a search takes about a millisecond: as much as a thread."""
 
 
 class RowFilter(NamedTuple):
@@ -325,8 +328,14 @@ class PreparedSearch:
     minimum: float
     keys: bytes | None = None
 
+    @property
+    def small(self) -> bool:
+        """Whether it may run on the event loop."""
+        compared = self.queries.size * len(self.index.gallery)
+        return self.keys is None and compared <= SMALL and self.limit <= SMALL_LIMIT
+
     def run(self) -> list[list[Found]]:
-        """For each query the objects found, best first. For a worker thread, within `index.searching()`."""
+        """For each query the objects found, best first. On a worker, unless small, within `index.searching()`."""
         rows = self.rows if self.keys is None else self.index.rows_among(self.rows, self.keys)
         hits = self.index.gallery.search(self.queries, self.limit, rows=rows, minimum=self.minimum)
         key_of = self.index.key_of

@@ -225,6 +225,8 @@ class MatchingService:
         prepared = index.search(first.version, vectors, limit, wanted, minimum)
         if prepared is None:
             return [[] for _ in vectors]
+        if prepared.small:
+            return prepared.run()
         with prepared.index.searching():
             return await self.pool.run(prepared.run)
 
