@@ -24,6 +24,8 @@ class Books:
     """(list id, face id)."""
     samples: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
+    enrolled: int = 0
+    """Faces, the deleted ones as well."""
     refusals: list[str] = field(default_factory=list)
     """Answers that are neither a yes nor one of a server that cannot serve now."""
 
@@ -77,6 +79,7 @@ class Enroller(threading.Thread):
         face_id = face["face_id"]
         self.books.faces[face_id] = external_id
         self.books.links.add((self._list_id, face_id))
+        self.books.enrolled += 1
         if len(self.books.faces) % 4 == 0:
             self._remove(client, next(iter(self.books.faces)))
 
