@@ -17,7 +17,7 @@ from lunaria.faces.failures import MissingAttributeError, MissingFaceError, Miss
 from lunaria.faces.filters import FaceFilter, ListFilter
 from lunaria.faces.links import add_links
 from lunaria.faces.lists_store import ListsStore
-from lunaria.faces.locks import lock_faces
+from lunaria.faces.locks import forbid_linking, lock_faces
 from lunaria.faces.store import FacesStore
 from lunaria.storage.database import Database
 from lunaria.storage.schema import face_attributes, faces, list_faces, lists
@@ -186,6 +186,18 @@ async def test_linking_waits_for_a_deletion_under_way(stores: Stores, clean_data
         assert not linking.done()
     with pytest.raises(MissingFaceError if table is faces else MissingListError):
         await linking
+
+
+async def test_those_who_wait_for_locks_leave_connections_to_others(stores: Stores, clean_database: Database) -> None:
+    list_id = await stores.new_list()
+    async with clean_database.scoped_transaction(stores.scope) as connection:
+        await forbid_linking(connection, stores.owner)
+        waiting = [asyncio.create_task(stores.enrol(NEW, [list_id])) for _ in range(20)]
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(2):
+            assert await stores.faces.get(stores.scope, [uuid4()], with_lists=True) == []
+        assert not any(task.done() for task in waiting)
+    assert len(set(await asyncio.gather(*waiting))) == 20
 
 
 async def test_deletion_waits_for_linking_under_way(stores: Stores, clean_database: Database) -> None:

@@ -21,6 +21,7 @@ from lunaria.events.event import NewEvent
 from lunaria.events.partitions import Partitions
 from lunaria.events.schemas import Event
 from lunaria.events.store import EventsStore
+from lunaria.faces.failures import MissingListError
 from lunaria.faces.store import NewFace
 from lunaria.handlers import recorder as recorder_module
 from lunaria.handlers.recorder import PreparedEvent, Recorder
@@ -257,6 +258,22 @@ async def test_a_database_that_stays_away_is_given_up(world: World, monkeypatch:
     steps = await in_background(world)
     assert 1 < steps.count(ADDED) < 100
     assert "told 1 r" not in steps
+
+
+@pytest.mark.parametrize("saved", [True, False])
+async def test_a_list_that_went_meanwhile_does_not_hide_what_was_saved(
+    world: World, monkeypatch: pytest.MonkeyPatch, saved: bool
+) -> None:
+    """The attempt whose answer was lost ends after it was looked for, then the list is deleted."""
+
+    async def late(*_: Any, **__: Any) -> bool:
+        world.steps.append("look")
+        return saved and world.steps.count("look") > 1
+
+    monkeypatch.setattr(recorder_module, "is_recorded", late)
+    world.failures = [AWAY, MissingListError(uuid4())]
+    steps = await in_background(world)
+    assert (steps[-1] == "told 1 r") == saved
 
 
 async def test_who_waits_is_told_of_a_lost_database_at_once(world: World) -> None:

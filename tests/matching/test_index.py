@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, insert, text
 
 from lunaria.matching import index as index_module
+from lunaria.matching.engine import Gallery
 from lunaria.matching.index import Found, MatchingIndex, RowFilter
 from lunaria.matching.sources import FaceDescriptors
 from lunaria.storage.arrays import pack
@@ -227,6 +228,56 @@ async def test_a_freed_row_waits_for_running_searches(index: MatchingIndex, clea
     await add_faces(clean_database, [unit(51)])
     await index.catch_up()
     assert len(prepared.index.key_of) == 5  # now it is taken
+
+
+async def test_a_row_is_taken_only_when_the_gallery_has_emptied_it(
+    index: MatchingIndex, clean_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the gallery still has the descriptor of a deleted face, nobody else is found by it."""
+    (gone, *_) = await add_faces(clean_database, [unit(seed) for seed in range(4)])
+    await index.catch_up()
+    entered, release = threading.Event(), threading.Event()
+    apply = index_module._apply
+
+    def slow(*arguments: Any) -> None:
+        entered.set()
+        assert release.wait(10)
+        apply(*arguments)
+
+    monkeypatch.setattr(index_module, "_apply", slow)
+    async with clean_database.transaction() as connection:
+        await connection.execute(delete(faces).where(faces.c.face_id == gone))
+    (new,) = await add_faces(clean_database, [unit(50)])
+    following = asyncio.create_task(index.catch_up())
+    try:
+        await asyncio.to_thread(entered.wait, 10)
+        prepared = index.search(VERSION, unit(0)[None], 10, RowFilter(), -1.0)
+        assert prepared is not None
+        assert new not in {found.key for found in prepared.run()[0]}
+    finally:
+        release.set()
+        await following
+    assert (await search(index, unit(50), limit=1))[0].key == new
+
+
+def test_what_is_small_is_told_by_the_rows_that_are_scanned() -> None:
+    version = index_module.VersionIndex(Gallery(DIMENSION))
+    rows = np.arange(30_000, dtype=np.int32)
+    version.gallery.put(rows, np.tile(unit(1).astype(np.float16), (30_000, 1)))
+
+    def small(queries: int, limit: int, among: NDArray[np.int32] | None = None, keys: bytes | None = None) -> bool:
+        asked = np.stack([unit(2)] * queries)
+        return index_module.PreparedSearch(version, asked, limit, among, -1.0, keys).small
+
+    assert not small(1, 1)
+    assert small(1, 1, rows[:10_000])
+    version.gallery.remove(rows[5:-5])
+    assert not small(1, 1)  # few are left, but they lie far apart
+    version.gallery.remove(rows[-5:])
+    assert small(4, 25, rows[:5])
+    assert not small(5, 1, rows[:5])
+    assert not small(4, 26, rows[:5])
+    assert not small(1, 1, rows[:5], b"ids")
 
 
 async def test_many_searches_beside_many_changes(index: MatchingIndex, clean_database: Database) -> None:

@@ -136,6 +136,21 @@ async def test_the_driver_alone_fails_alike(database_url: str) -> None:
     await database.close()
 
 
+async def test_a_cancelled_statement_ends_on_the_server(database_url: str, database: Database) -> None:
+    impatient = Database(database_url, pool_size=5)
+    for _ in range(6):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await impatient.fetch("SELECT pg_sleep(20) /* cancelled */")
+    running = (
+        "SELECT FROM pg_stat_activity WHERE query LIKE '%/* cancelled%' AND state = $1 AND pid <> pg_backend_pid()"
+    )
+    async with asyncio.timeout(5):
+        while await database.fetch(running, "active"):
+            pass
+    await impatient.close()
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1/x", "/x?host=/nowhere"])
 async def test_server_not_there(address: str) -> None:
     database = Database(f"postgresql://user:secret@{address}")

@@ -222,6 +222,11 @@ class Recorder:
                 if now() + pause > end or (isinstance(error, IntegrityError) and not repeated):
                     raise
                 log.warning("saving events is tried again", request_id=job.request_id, pause=pause, error=repr(error))
+            except ApiError:
+                # Likewise: the list that is missing now may have been there for such an attempt.
+                if not (repeated and await self._is_saved(records)):
+                    raise
+                break
             await asyncio.sleep(pause)
             repeated, pause = True, min(2 * pause, LONGEST_PAUSE)
         await self._tell(job.prepared, job.request_id)

@@ -83,6 +83,11 @@ class Gallery:
         return sum(block.living for block in self._blocks if block is not None)
 
     @property
+    def scanned(self) -> int:
+        """Rows that a search among all looks at, the empty ones between the others as well."""
+        return sum(block.touched for block in self._blocks if block is not None and block.living)
+
+    @property
     def nbytes(self) -> int:
         """Bytes that the rows written so far take; room that was only reserved is not counted."""
         return sum(block.nbytes for block in self._blocks if block is not None)

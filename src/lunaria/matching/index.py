@@ -29,8 +29,10 @@ Rows = NDArray[np.int32]
 FEW = 5000
 """So many ids are looked up on the event loop; of more it would feel."""
 SMALL = 3_000_000
+SMALL_QUERIES = 4
 SMALL_LIMIT = 100
-"""Components to compare, and objects to find, up to which a search takes about a millisecond: as much as a thread."""
+"""Components to compare, queries, and objects to find by all of them, up to which a search mostly takes about a
+millisecond: as much as a thread."""
 
 
 class RowFilter(NamedTuple):
@@ -115,7 +117,7 @@ class VersionIndex:
             _discard(self.lists, list_id, row)
 
     def remove(self, keys: Iterable[UUID]) -> Rows:
-        """Forget the objects that are here; returns their rows for `gallery.remove`."""
+        """Forget the objects that are here; returns their rows for `gallery.remove`, and then for `free`."""
         removed = []
         for key in keys:
             row = self.row_of.pop(key.bytes, None)
@@ -123,9 +125,12 @@ class VersionIndex:
                 continue
             self._leave_sets(row)
             self.key_of[row], self.owner_of[row], self.lists_of[row] = None, None, ()
-            self._freed.append((self._generation, row))
             removed.append(row)
         return np.array(removed, np.int32)
+
+    def free(self, rows: Rows) -> None:
+        """Let other objects have rows which are empty in the gallery, once no search can name them any more."""
+        self._freed.extend((self._generation, row) for row in rows.tolist())
 
     def rows(self, wanted: RowFilter) -> Rows | None:
         """The rows that a filter admits, whatever its keys if these are more than a FEW; None for all."""
@@ -256,6 +261,7 @@ class MatchingIndex:
             gone = version.remove(key for key in keys if key not in there)
             placed = version.put(described) if described else None
             await asyncio.to_thread(_apply, version.gallery, gone, placed)
+            version.free(gone)
         self._loaded = True
 
     async def _load(self) -> None:
@@ -331,8 +337,14 @@ class PreparedSearch:
     @property
     def small(self) -> bool:
         """Whether it may run on the event loop."""
-        compared = self.queries.size * len(self.index.gallery)
-        return self.keys is None and compared <= SMALL and self.limit <= SMALL_LIMIT
+        queries = len(self.queries)
+        scanned = self.index.gallery.scanned if self.rows is None else 2 * len(self.rows)
+        return (
+            self.keys is None
+            and self.queries.size * scanned <= SMALL
+            and queries <= SMALL_QUERIES
+            and queries * self.limit <= SMALL_LIMIT
+        )
 
     def run(self) -> list[list[Found]]:
         """For each query the objects found, best first. On a worker, unless small, within `index.searching()`."""

@@ -185,31 +185,25 @@ def _names_bucket(error: FileNotFoundError) -> bool:
 def _write_durably(root: Path, key: str, data: bytes) -> None:
     target = root / key
     changed = _make_folders(root, target.parent)
-    try:
-        # Nobody knows a new key yet, so nobody meets the half of it. Written in place, the file, its name and its
-        # folders are one commit of the file system; the folders' own syncs find nothing left to do.
-        _write_new(target, data)
-    except FileExistsError:
-        incoming = root / _INCOMING / uuid4().hex
-        _write_new(incoming, data)
-        incoming.rename(target)
+    place = root / _INCOMING / uuid4().hex
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        try:
+            file.write(data)
+            file.flush()
+            place.rename(target)
+            place = target
+            # Synced under its name, the file, the name and the folders are one commit of the file system; the folders'
+            # own syncs find nothing left to do.
+            os.fsync(descriptor)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                if place.stat().st_ino == os.fstat(descriptor).st_ino:  # and not somebody else's
+                    place.unlink()
+            raise
     for folder in [target.parent, *changed]:
         sync_folder(folder)
     _lasting.update(changed)
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    """A new file that lasts, or none. Raises FileExistsError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            written = 0
-            while written < len(data):
-                written += file.write(memoryview(data)[written:])
-            os.fsync(descriptor)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
 
 
 _lasting: set[Path] = set()

@@ -1,5 +1,6 @@
 """The way to PostgreSQL: a bounded pool, transactions, and errors that tell a lost server from a wrong statement."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -66,6 +67,8 @@ class Database:
         self._connect_timeout = connect_timeout
         single = max(1, int(_SINGLE_SHARE * pool_size))
         self._statements = StatementPool(self._connect_for_statements, size=single, patience=pool_timeout)
+        self._pool_timeout = pool_timeout
+        self._locking = asyncio.Semaphore(max(1, single // 2))
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect_driver,
@@ -149,9 +152,22 @@ class Database:
     async def add(self, new: Iterable[NewRows], preface: Preface = NO_PREFACE) -> None:
         """Adds all these rows or none, in one round trip. Raises as `fetch` does."""
         statement = addition(new, preface)
-        if statement is not None:
-            sql, arguments = statement
+        if statement is None:
+            return
+        sql, arguments = statement
+        if preface is NO_PREFACE:
             await self.fetch(sql, *arguments)
+            return
+        # What takes locks may wait for them long. It must leave connections to everybody else's statements.
+        try:
+            async with asyncio.timeout(self._pool_timeout):
+                await self._locking.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailableError("The database is not available: too many wait for locks") from error
+        try:
+            await self.fetch(sql, *arguments)
+        finally:
+            self._locking.release()
 
     async def dedicated(self) -> Driver:
         """A connection of the caller's own, beside the pool, to listen on. The caller closes it.
@@ -174,14 +190,15 @@ class Database:
     async def _connect_for_statements(self) -> Driver:
         # These are few and find rows by their keys, so that one plan serves all values; planning takes longer than
         # they do. Where a plan for the values promises more, PostgreSQL makes it.
-        connection = await self._connect_driver(plan_cache_mode="auto")
+        # Whole tables are never read, whatever they seem to hold at the time when a plan is kept.
+        connection = await self._connect_driver(plan_cache_mode="auto", enable_seqscan="off")
         for name in ("json", "jsonb"):
             await connection.set_type_codec(
                 name, schema="pg_catalog", encoder=str, decoder=_JSON_DECODER.decode, format="text"
             )
         return connection
 
-    async def _connect_driver(self, plan_cache_mode: str = "force_custom_plan") -> Driver:
+    async def _connect_driver(self, **settings: str) -> Driver:
         connection: Driver = await asyncpg.connect(
             self._url,
             timeout=self._connect_timeout,
@@ -196,7 +213,8 @@ class Database:
                 # PostgreSQL expects disks that turn, and reads whole tables where indexes are many times faster.
                 "random_page_cost": "1.1",
                 # Which index serves is told by the values of a filter, so plans are made for each of them anew.
-                "plan_cache_mode": plan_cache_mode,
+                "plan_cache_mode": "force_custom_plan",
+                **settings,
             },
         )
         await connection.set_type_codec(
@@ -262,7 +280,7 @@ def _translate_statement_error(context: ExceptionContext) -> Exception | None:
     error = context.original_exception.__cause__ or context.original_exception
     if not isinstance(error, Exception):
         return None  # a cancelled request
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | asyncpg.InternalClientError):
         context.is_disconnect = True
     return _told(error, disconnected=context.is_disconnect)
 

@@ -25,6 +25,7 @@ class StatementPool:
         self._patience = patience
         self._turns = asyncio.Semaphore(size)
         self._idle: list[Driver] = []
+        self._given_up: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -34,15 +35,28 @@ class StatementPool:
         """
         await self._wait_for_turn()
         try:
-            return await self._run(await self._lend(), sql, arguments)
-        finally:
+            driver = await self._lend()
+        except BaseException:
             self._turns.release()
+            raise
+        usable = False
+        try:
+            rows = await driver.fetch(sql, *arguments)
+            usable = True
+        except DRIVER_ERRORS as error:
+            usable = not driver.is_closed() and isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError)
+            if not usable:
+                raise ConnectionError(type(error).__name__) from error
+            raise
+        finally:
+            self._take_back(driver, usable=usable)
+        return rows
 
     async def close(self) -> None:
         """Closes all connections; those in use when their statement ends."""
         self._closed = True
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(_close(driver) for driver in idle))
+        await asyncio.gather(*(_close(driver) for driver in idle), *self._given_up)
 
     async def _wait_for_turn(self) -> None:
         if not self._turns.locked():
@@ -64,26 +78,24 @@ class StatementPool:
         except DRIVER_ERRORS as error:
             raise ConnectionError(type(error).__name__) from error
 
-    async def _run(self, driver: Driver, sql: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
-        usable = False
-        try:
-            rows = await driver.fetch(sql, *arguments)
-            usable = True
-        except DRIVER_ERRORS as error:
-            usable = not driver.is_closed() and isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError)
-            if not usable:
-                raise ConnectionError(type(error).__name__) from error
-            raise
-        finally:
-            # A connection on which an answer may still come (a cancelled request) is given up.
-            if usable and not self._closed:
-                self._idle.append(driver)
-            else:
-                driver.terminate()
-        return rows
+    def _take_back(self, driver: Driver, *, usable: bool) -> None:
+        if usable and not self._closed:
+            self._idle.append(driver)
+            self._turns.release()
+            return
+        # A request was cancelled: the server has to be told, or its statement goes on and may hold locks. Until then
+        # the connection counts, so that there are never more than promised.
+        ending = asyncio.create_task(_close(driver))
+        self._given_up.add(ending)
+        ending.add_done_callback(self._end)
+
+    def _end(self, ending: asyncio.Task[None]) -> None:
+        self._given_up.discard(ending)
+        self._turns.release()
 
 
 async def _close(driver: Driver) -> None:
+    """Ends a connection, and before that the statement that was cancelled on it."""
     try:
         await driver.close(timeout=CLOSE_SECONDS)
     except DRIVER_ERRORS:
