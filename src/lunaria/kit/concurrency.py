@@ -1,7 +1,8 @@
 """The same work on many items, a bounded number at a time; several works of which the first to end counts."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -30,6 +31,25 @@ async def map_concurrently(function: Callable[[A], Awaitable[T]], items: Iterabl
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+@asynccontextmanager
+async def turn_within(turns: asyncio.Semaphore, patience: float) -> AsyncIterator[None]:
+    """One of the turns, given back at the end. Raises TimeoutError when none comes free within `patience` seconds."""
+    await acquire_within(turns, patience)
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+async def acquire_within(turns: asyncio.Semaphore, patience: float) -> None:
+    """Takes a turn, which the caller gives back. Raises TimeoutError as `turn_within` does."""
+    if not turns.locked():  # without the price of a timer
+        await turns.acquire()
+        return
+    async with asyncio.timeout(patience):
+        await turns.acquire()
 
 
 async def first_of(*works: Awaitable[T]) -> T:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from lunaria.kit.concurrency import turn_within
 from lunaria.storage.scope import NO_PREFACE, NewRows, Preface, PreparedStatement, Scope, ScopedConnection, addition
 from lunaria.storage.statements import DRIVER_ERRORS, Driver, StatementPool
 
@@ -160,14 +161,10 @@ class Database:
             return
         # What takes locks may wait for them long. It must leave connections to everybody else's statements.
         try:
-            async with asyncio.timeout(self._pool_timeout):
-                await self._locking.acquire()
+            async with turn_within(self._locking, self._pool_timeout):
+                await self.fetch(sql, *arguments)
         except TimeoutError as error:
             raise DatabaseUnavailableError("The database is not available: too many wait for locks") from error
-        try:
-            await self.fetch(sql, *arguments)
-        finally:
-            self._locking.release()
 
     async def dedicated(self) -> Driver:
         """A connection of the caller's own, beside the pool, to listen on. The caller closes it.

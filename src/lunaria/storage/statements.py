@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from lunaria.kit.concurrency import acquire_within
+
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """Whatever the driver raises: the server's errors, its own, and those of the network."""
 CLOSE_SECONDS = 2.0
@@ -33,7 +35,10 @@ class StatementPool:
 
         Raises ConnectionError when no connection can be had or it is lost, and the driver's errors.
         """
-        await self._wait_for_turn()
+        try:
+            await acquire_within(self._turns, self._patience)
+        except TimeoutError as error:
+            raise ConnectionError("all connections are busy") from error
         try:
             driver = await self._lend()
         except BaseException:
@@ -57,16 +62,6 @@ class StatementPool:
         self._closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*(_close(driver) for driver in idle), *self._given_up)
-
-    async def _wait_for_turn(self) -> None:
-        if not self._turns.locked():
-            await self._turns.acquire()
-            return
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise ConnectionError("all connections are busy") from error
 
     async def _lend(self) -> Driver:
         while self._idle:
